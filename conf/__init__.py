@@ -1,0 +1,1 @@
+"""The default configuration, installed as the package `habitue.conf`."""

@@ -1,0 +1,28 @@
+"""The sections of the report, in the order of the page. A new one is one file and one line here."""
+
+from habitue.report.parts import Section
+from habitue.report.sections import (
+    cohorts,
+    customers_over_time,
+    definitions,
+    journeys,
+    loyalty,
+    overview,
+    patterns,
+    rows_in,
+    segment_retention,
+    segments,
+)
+
+SECTIONS: tuple[Section, ...] = (
+    overview.SECTION,
+    segments.SECTION,
+    customers_over_time.SECTION,
+    cohorts.SECTION,
+    segment_retention.SECTION,
+    journeys.SECTION,
+    loyalty.SECTION,
+    patterns.SECTION,
+    rows_in.SECTION,
+    definitions.SECTION,
+)

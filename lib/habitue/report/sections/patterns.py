@@ -1,0 +1,93 @@
+"""When customers buy, what, and how much at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+from pyspark.sql import functions as F
+
+from habitue.report import wording
+from habitue.report.charts import BLUE, chart, label
+from habitue.report.parts import Block, Chart, Frames, Grid, Heading, Paragraph, Row, Section, Shop
+from habitue.report.reading import Tables, named_items, small
+
+MOST_VALUES = 10  # of a dimension without an order of its own
+# Dimension -> title; in their own order, or by size.
+WHEN = {"month": "Month", "weekday": "Weekday", "part_of_day": "Part of the day", "hour": "Hour"}
+WHAT = {"category": "Category", "brand": "Brand", "item": "Product"}
+HOW = {
+    "basket_value": "Value of a basket",
+    "basket_size": "Units in a basket",
+    "discount": "Discount",
+    "channel": "Channel",
+}
+_OF_REVENUE = tuple(WHAT)
+
+
+def read(tables: Tables) -> Frames:
+    """patterns: dimension, value, position, share of everyone, products by name; in the order of the values."""
+    everyone = tables.frame("purchase_patterns").where((F.col("segment_id") == 0) & F.col("share").isNotNull())
+    shown = everyone.where(F.col("dimension").isin(*WHEN, *WHAT, *HOW)).select(
+        "dimension", "value", "position", "share"
+    )
+    named = named_items(tables, shown, "value", only=F.col("dimension") == "item")
+    return {"patterns": small(named.orderBy("dimension", "position", "value"))}
+
+
+def write(frames: Frames, shop: Shop) -> Sequence[Block]:
+    patterns = frames["patterns"]
+    blocks: list[Block] = [Paragraph(_in_words(patterns))]
+    for heading, titles in (("When", WHEN), ("What", WHAT), ("How", HOW)):
+        own = {d: patterns[patterns["dimension"] == d] for d in titles}
+        charts = [_bars(d, titles[d], rows) for d, rows in own.items() if len(rows) > 1]
+        blocks += [Heading(heading), Row(charts)] if charts else []
+    return blocks
+
+
+def _in_words(patterns: pd.DataFrame) -> str:
+    days = patterns[patterns["dimension"] == "weekday"]
+    categories = patterns[(patterns["dimension"] == "category") & (patterns["value"] != "(other)")]
+    found = []
+    if not days.empty:
+        best = days.loc[days["share"].astype(float).idxmax()]
+        found.append(f"Most orders come on a {best['value']}: {wording.share(best['share'])} of them.")
+    if not categories.empty:
+        best = categories.loc[categories["share"].astype(float).idxmax()]
+        found.append(f"The largest category is {best['value']}, with {wording.share(best['share'])} of what is sold.")
+    return " ".join(found) or "Shares of all orders, or of what they are worth."
+
+
+def _bars(dimension: str, title: str, rows: pd.DataFrame) -> Chart:
+    """Shares, as columns in time and as bars for names."""
+    is_named = dimension not in ("month", "hour", "weekday")
+    shown = rows.head(MOST_VALUES).iloc[::-1] if is_named else rows
+    shares = [100 * float(s) for s in shown["share"]]
+    names = [label(v) for v in shown["value"]] if is_named else [label(str(v)[:3], 18) for v in shown["value"]]
+    bars = go.Bar(
+        x=shares if is_named else names,
+        y=names if is_named else shares,
+        orientation="h" if is_named else "v",
+        marker={"color": BLUE},
+        customdata=[
+            f"{label(v, 40)}<br>{wording.share(s)}" for v, s in zip(shown["value"], shown["share"], strict=True)
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    values = {"ticksuffix": " %", "nticks": 4}
+    categories = {"type": "category", "tickangle": 0, "dtick": 3 if dimension == "hour" else 1}
+    figure = chart(
+        [bars],
+        height=80 + 32 * len(shown) if is_named else 240,
+        xaxis={**values, "showgrid": True, "gridcolor": "#E4E4E4"} if is_named else categories,
+        yaxis={**categories, "showgrid": False} if is_named else values,
+        showlegend=False,
+    )
+    grid_rows = [(str(v), wording.share(s)) for v, s in zip(rows["value"], rows["share"], strict=True)]
+    of = "of what is sold" if dimension in _OF_REVENUE else "of orders"
+    data = Grid((title, f"Share {of}"), grid_rows, numeric=(1,))
+    return Chart(f"patterns-{dimension.replace('_', '-')}", f"{title}, share {of}", figure, data=data)
+
+
+SECTION = Section(id="patterns", title="When, what and how much", needs=("purchase_patterns",), read=read, write=write)

@@ -1,0 +1,302 @@
+"""The only module that does Delta I/O: a warehouse is a folder, or a schema of a catalog.
+
+A table is created from its contract before its first write, since a plain write would lose NOT NULL and CHECKs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField
+
+from habitue.config import Config
+from habitue.errors import HabitueError
+from habitue.table import SNAPSHOT_COLUMN, Table
+
+# Published tables stay readable by every Delta reader, so nothing that raises the reader version is switched on.
+TABLE_PROPERTIES = {
+    "delta.minReaderVersion": "1",
+    "delta.minWriterVersion": "3",  # CHECK constraints
+    "delta.enableDeletionVectors": "false",
+    "delta.columnMapping.mode": "none",
+}
+
+
+class DuplicateKeys(HabitueError):
+    """A built table has several rows with the same key."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a table is at one version: version number, when written (UTC), rows, and the run that wrote it."""
+
+    version: int
+    written_at: datetime
+    rows: int
+    run_id: str | None
+
+
+class Store:
+    """Reads and writes the tables of one warehouse.
+
+    spark: the session. run_id: stored in the metadata of every commit.
+    """
+
+    def __init__(self, spark: SparkSession, config: Config, run_id: str | None = None):
+        self.spark = spark
+        self.catalog = config.catalog
+        self.schema = config.schema_
+        self.warehouse = config.warehouse.rstrip("/")
+        self._model_folder = config.model_folder
+        self.run_id = run_id
+        self._found: set[str] = set()  # tables seen in this session: asking again costs a job each
+
+    @property
+    def place(self) -> str:
+        """Where the tables are, as a person would say it."""
+        return f"{self.catalog}.{self.schema}" if self.catalog else _absolute(self.warehouse)
+
+    def reference(self, name: str) -> str:
+        """The table's name as SQL takes it."""
+        if self.catalog:
+            return f"`{self.catalog}`.`{self.schema}`.`{name}`"
+        return f"delta.`{self.path(name)}`"
+
+    def path(self, name: str) -> str:
+        """The table's folder, in folder mode."""
+        return f"{_absolute(self.warehouse)}/{name}"
+
+    def model_path(self, name: str, as_of: date | None) -> str:
+        """The folder of a fitted model; without an as-of, of the one that was promoted by hand."""
+        if self._model_folder is None and self.catalog:
+            raise HabitueError("In catalog mode set `model_folder` to a volume, such as /Volumes/main/habitue/models.")
+        root = self._model_folder or f"{self.warehouse}/_models"
+        return f"{_absolute(root)}/{name}/{as_of.isoformat() if as_of else 'champion'}"
+
+    def exists(self, name: str) -> bool:
+        if name not in self._found and self._is_there(name):
+            self._found.add(name)
+        return name in self._found
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self.spark.sql(f"DESCRIBE DETAIL {self.reference(name)}").select("format").collect()
+        except AnalysisException:
+            return False
+        return True
+
+    def read(self, table: Table, as_of: date | None = None) -> DataFrame:
+        """The table's rows; of a snapshot table those of `as_of`; of a table of events those known before `as_of`."""
+        frame = self.spark.table(self.reference(table.name))
+        if as_of is None:
+            return frame
+        if table.is_snapshot:
+            return frame.where(F.col(SNAPSHOT_COLUMN) == F.lit(as_of))
+        if table.known_by is not None:
+            return frame.where(F.col(table.known_by) < F.lit(as_of))
+        return frame
+
+    def newest_before(self, table: Table, as_of: date) -> date | None:
+        """The as-of of the table's newest snapshot that is earlier than `as_of`, or None."""
+        if not self.exists(table.name):
+            return None
+        earlier = self.spark.table(self.reference(table.name)).where(F.col(SNAPSHOT_COLUMN) < F.lit(as_of))
+        newest: date | None = earlier.agg(F.max(SNAPSHOT_COLUMN)).collect()[0][0]
+        return newest
+
+    def save_model(self, name: str, as_of: date | None, document: str) -> None:
+        """Keep a fitted model's document (JSON), in place of what was there for this as-of, or as the promoted one.
+
+        An empty document is none: it takes a promotion back.
+        """
+        path = self.model_path(name, as_of)
+        self.spark.createDataFrame([(document,)], "value string").write.mode("overwrite").text(f"{path}/document")
+
+    def load_model(self, name: str, as_of: date | None) -> str | None:
+        """The document of the model of this as-of, or of the promoted one; None where there is none."""
+        try:
+            read = self.spark.read.text(f"{self.model_path(name, as_of)}/document", wholetext=True).collect()
+        except AnalysisException:
+            return None
+        return str(read[0][0]).strip() or None if read else None
+
+    def has_snapshot(self, table: Table, as_of: date) -> bool:
+        return self.exists(table.name) and not self.read(table, as_of).isEmpty()
+
+    def write(self, table: Table, frame: DataFrame, as_of: date | None = None) -> int:
+        """Replace the table, or its snapshot of `as_of`, by `frame`; returns the rows written.
+
+        Raises ContractError for other columns, DuplicateKeys for rows with the same key (the table then keeps
+        what it had), and HabitueError where a NOT NULL or CHECK constraint fails.
+        """
+        conformed = table.conform(frame)
+        self.create(table)
+        writer = conformed.write.format("delta").mode("overwrite").option("userMetadata", self._metadata())
+        if table.is_snapshot:
+            if as_of is None:
+                raise HabitueError(f"Table {table.name} carries `{SNAPSHOT_COLUMN}`, so it is written for one as-of.")
+            writer = writer.option("replaceWhere", f"{SNAPSHOT_COLUMN} = '{as_of.isoformat()}'")
+        try:
+            self._save(writer, table.name)
+        except Exception as error:
+            raise _explained(table, error) from error
+        last = self._last_commit(table.name)
+        self._refuse_duplicates(table, as_of, int(last["version"]))
+        return int(last["operationMetrics"].get("numOutputRows", 0))  # Delta leaves it out where no row was written
+
+    def write_work(self, source: str, frame: DataFrame) -> DataFrame:
+        """Keep the judged rows of a source in the hidden table `_work_<source>`, and read them back from there."""
+        name = f"_work_{source}"
+        writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        self._save(writer.option("userMetadata", self._metadata()), name)
+        return self.spark.table(self.reference(name))
+
+    def append(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        """Add rows to a table of events that we write ourselves, such as `runs`."""
+        frame = self.spark.createDataFrame([tuple(row[c] for c in table.columns) for row in rows], table.schema)
+        self.create(table)
+        writer = frame.write.format("delta").mode("append").option("userMetadata", self._metadata())
+        self._save(writer, table.name)
+
+    def remove_snapshot(self, table: Table, as_of: date) -> None:
+        """Delete a snapshot that this run left out, so that no row of an earlier run is taken for one of this."""
+        if table.is_snapshot and self.has_snapshot(table, as_of):
+            condition = f"{SNAPSHOT_COLUMN} = DATE'{as_of.isoformat()}'"
+            self.spark.sql(f"DELETE FROM {self.reference(table.name)} WHERE {condition}").collect()
+
+    def create(self, table: Table) -> None:
+        """Create the table from its contract, where it is not there yet."""
+        if self.exists(table.name):
+            self._check_stored_contract(table)
+            return
+        columns = ",\n  ".join(_column_ddl(f) for f in table.schema.fields)
+        properties = ", ".join(f"'{k}' = '{v}'" for k, v in TABLE_PROPERTIES.items())
+        partitions = f"PARTITIONED BY ({SNAPSHOT_COLUMN})" if table.is_snapshot else ""
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.reference(table.name)} (\n  {columns}\n) USING DELTA {partitions}\n"
+            f"COMMENT '{_quoted(table.grain)}' TBLPROPERTIES ({properties})"
+        )
+        self._found.add(table.name)
+        for name, condition in table.checks.items():
+            self.spark.sql(f"ALTER TABLE {self.reference(table.name)} ADD CONSTRAINT {name} CHECK ({condition})")
+
+    def version(self, name: str) -> int:
+        """The newest version of a table."""
+        return int(self._last_commit(name)["version"])
+
+    def describe(self, table: Table) -> Version | None:
+        """The table's newest version, or None where the table is not there."""
+        if not self.exists(table.name):
+            return None
+        last = self._last_commit(table.name)
+        metadata = last["userMetadata"]
+        run_id = json.loads(metadata).get("run_id") if metadata else None
+        rows = self.spark.table(self.reference(table.name)).count()
+        return Version(int(last["version"]), last["timestamp"], rows, run_id)
+
+    def register_views(self, tables: Iterable[Table]) -> list[str]:
+        """Make every table there is, and its `_latest`, a name that SQL of this session knows; returns the names."""
+        names: list[str] = []
+        for table in tables:
+            if table.is_hidden or not self.exists(table.name):
+                continue
+            frame = self.spark.table(self.reference(table.name))
+            frame.createOrReplaceTempView(table.name)
+            names.append(table.name)
+            if table.is_snapshot:
+                newest = frame.agg(F.max(SNAPSHOT_COLUMN)).collect()[0][0]
+                latest = frame.where(F.col(SNAPSHOT_COLUMN) == F.lit(newest))
+                latest.createOrReplaceTempView(f"{table.name}_latest")
+                names.append(f"{table.name}_latest")
+        return names
+
+    def publish_latest_view(self, table: Table) -> None:
+        """In catalog mode, the view `<table>_latest`; a folder has no place for views (`habitue sql` makes them)."""
+        if self.catalog and table.is_snapshot and not table.is_hidden:
+            reference = self.reference(table.name)
+            self.spark.sql(
+                f"CREATE OR REPLACE VIEW {self.reference(f'{table.name}_latest')} AS SELECT * FROM {reference} "
+                f"WHERE {SNAPSHOT_COLUMN} = (SELECT max({SNAPSHOT_COLUMN}) FROM {reference})"
+            )
+
+    def _save(self, writer: Any, name: str) -> None:
+        if self.catalog:
+            writer.saveAsTable(self.reference(name))
+        else:
+            writer.save(self.path(name))
+
+    def _metadata(self) -> str:
+        return json.dumps({"run_id": self.run_id})
+
+    def _last_commit(self, name: str) -> Row:
+        return self.spark.sql(f"DESCRIBE HISTORY {self.reference(name)} LIMIT 1").collect()[0]
+
+    def _refuse_duplicates(self, table: Table, as_of: date | None, version: int) -> None:
+        """Look for keys that occur twice in what was just written; where there are, go back to the version before."""
+        keys = [c for c in table.key if not (table.is_snapshot and c == SNAPSHOT_COLUMN)]
+        if not keys:
+            return
+        written = self.read(table, as_of if table.is_snapshot else None)
+        repeated = written.groupBy(*keys).agg(F.count(F.lit(1)).alias("rows")).where("rows > 1")
+        if repeated.isEmpty():
+            return
+        message = _duplicates_message(table, repeated, keys)
+        self.spark.sql(f"RESTORE TABLE {self.reference(table.name)} TO VERSION AS OF {version - 1}").collect()
+        raise DuplicateKeys(message)
+
+    def _check_stored_contract(self, table: Table) -> None:
+        """Refuse to write into a table that an older or newer Habitué created with other columns."""
+        stored = {f.name: f.dataType.simpleString() for f in self.spark.table(self.reference(table.name)).schema.fields}
+        promised = {f.name: f.dataType.simpleString() for f in table.schema.fields}
+        if stored != promised:
+            differing = sorted(n for n in {*stored, *promised} if stored.get(n) != promised.get(n))
+            raise HabitueError(
+                f"Table {self.reference(table.name)} was created with other columns than this version of Habitué writes "
+                f"({', '.join(differing)}). Move the old table away, or use another warehouse, and run again."
+            )
+
+
+def _duplicates_message(table: Table, repeated: DataFrame, keys: list[str]) -> str:
+    examples = repeated.orderBy(*keys).limit(5).collect()
+    shown = "\n".join(
+        "  - " + ", ".join(f"{key}={row[key]}" for key in keys) + f": {row['rows']} rows" for row in examples
+    )
+    return (
+        f"Table {table.name}: {repeated.count()} keys occur more than once; a row is {table.grain.lower()} "
+        f"Examples:\n{shown}\nNothing was changed. The mistake is in the table's build, or in what it reads."
+    )
+
+
+def _explained(table: Table, error: Exception) -> HabitueError:
+    """A failed write in one paragraph: constraint violations name the rule, everything else its first line."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    rule = next((line for line in lines if "DELTA_NOT_NULL" in line or "DELTA_VIOLATE" in line), None)
+    what = rule or (lines[0] if lines else type(error).__name__)
+    return HabitueError(f"Table {table.name} could not be written: {what[:600]}")
+
+
+def _column_ddl(field: StructField) -> str:
+    comment = _quoted(field.metadata.get("comment", ""))
+    null = "" if field.nullable else " NOT NULL"
+    return f"`{field.name}` {field.dataType.simpleString()}{null} COMMENT '{comment}'"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _absolute(path: str) -> str:
+    """A local folder as an absolute path; URIs such as s3:// as they are."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path):
+        return path
+    return str(Path(path).expanduser().resolve())

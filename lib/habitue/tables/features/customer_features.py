@@ -1,0 +1,246 @@
+"""What can be said of a customer on a date, from what was known before it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from habitue.config import FeatureSettings, LoyalSettings
+from habitue.table import Table, as_of_column, column
+
+WINDOWS_DAYS = (7, 14, 30, 60, 90, 180, 365)
+DAYS_PER_MONTH = 365.25 / 12
+LOYAL_WINDOWS_DAYS = (90, 60, 30)  # tried in turn where the window is `auto`
+# Spark would take "5d" for a number too. What starts with a needless 0 is a code, such as a post code.
+NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
+WINDOWS_IN_A_HISTORY = 4  # history, training label, validation label, test label
+
+
+def build(
+    customer_history: DataFrame,
+    as_of: date,
+    features: FeatureSettings,
+    loyal: LoyalSettings,
+    customers: DataFrame | None = None,
+) -> DataFrame:
+    buyers = customer_history.where("purchase_day_count > 0")
+    described = _with_shop(buyers, as_of, features, loyal)
+    windowed = described.select("*", *_windows(as_of), *_since(as_of), *_look_back(as_of))
+    typical = _with_typical_gap(windowed)
+    return _with_attributes(_with_loyalty(typical, as_of, loyal), customers).select(*TABLE.columns)
+
+
+def _with_shop(buyers: DataFrame, as_of: date, features: FeatureSettings, loyal: LoyalSettings) -> DataFrame:
+    """The shop's own figures beside every customer: observed span, loyal window, spread of the gaps (one row, broadcast)."""
+    span = F.datediff(F.lit(as_of), F.min("first_order_day"))
+    repeats = F.col("gap_count") > 0
+    shop = buyers.agg(
+        span.alias("__span"),
+        F.avg("gap_log_mean").alias("__gap_mean"),
+        F.var_samp("gap_log_mean").alias("__means_variance"),
+        F.avg(F.when(repeats, 1 / F.col("gap_count"))).alias("__inverse_count"),
+        F.try_divide(F.sum("gap_log_squares"), F.sum(F.when(repeats, F.col("gap_count") - 1))).alias("__w2"),
+        F.avg("regularity").alias("__regularity"),
+    )
+    with_window = shop.select(
+        "*",
+        F.least("__span", F.lit(features.look_back_days)).alias("__look_back"),
+        _loyal_window(loyal).alias("loyal_window_days"),
+        F.greatest(F.col("__means_variance") - F.col("__w2") * F.col("__inverse_count"), F.lit(0.0)).alias("__tau2"),
+    )
+    return buyers.crossJoin(F.broadcast(with_window))
+
+
+def _loyal_window(loyal: LoyalSettings) -> Column:
+    if loyal.window_days != "auto":
+        return F.lit(loyal.window_days)
+    fits = [F.when(F.col("__span") >= WINDOWS_IN_A_HISTORY * days, F.lit(days)) for days in LOYAL_WINDOWS_DAYS]
+    return F.coalesce(*fits, F.lit(LOYAL_WINDOWS_DAYS[-1]))
+
+
+def _bought_since(first: Column) -> Column:
+    return F.filter("purchase_days", lambda p: p["day"] >= first)
+
+
+def _total(days: Column, name: str) -> Column:
+    """Sum of a decimal of the purchase days; NULL where the shop has none."""
+    zero = F.lit(0).cast("decimal(18,4)")
+    return F.aggregate(days, zero, lambda total, p: (total + p[name]).cast("decimal(18,4)"))
+
+
+def _windows(as_of: date) -> list[Column]:
+    columns = []
+    for window in WINDOWS_DAYS:
+        days = _bought_since(F.date_sub(F.lit(as_of), window))
+        columns.append(F.size(days).alias(f"purchase_days_{window}d"))
+        columns.append(F.when(F.col("amount").isNotNull(), _total(days, "amount")).alias(f"amount_{window}d"))
+    return columns
+
+
+def _since(as_of: date) -> list[Column]:
+    return [
+        F.datediff(F.lit(as_of), "first_purchase_day").alias("longevity_days"),
+        F.datediff(F.lit(as_of), "last_purchase_day").alias("days_since_last_order"),
+        F.datediff("last_purchase_day", "first_purchase_day").alias("days_first_to_last_order"),
+    ]
+
+
+def _look_back(as_of: date) -> list[Column]:
+    """Rates and shares over the look-back; averages fall back on the whole history where it has no purchase."""
+    start = F.date_sub(F.lit(as_of), F.col("__look_back"))
+    days = _bought_since(start)
+    amount, discount = _total(days, "amount").cast("double"), _total(days, "discount").cast("double")
+    last_90 = F.size(_bought_since(F.date_sub(F.lit(as_of), 90)))
+    last_180 = F.size(_bought_since(F.date_sub(F.lit(as_of), 180)))
+    weekend = F.filter("purchase_days", lambda p: F.weekday(p["day"]) >= 5)
+    recent_products = F.filter("products_last_bought", lambda d: d >= start)
+    return [
+        (F.size(days) * DAYS_PER_MONTH / F.col("__look_back")).alias("purchase_days_per_month"),
+        F.coalesce(
+            F.try_divide(amount, F.size(days)), F.col("amount").cast("double") / F.col("purchase_day_count")
+        ).alias("average_order_value"),
+        F.try_divide(discount, amount + discount).alias("discount_share"),
+        F.size(recent_products).alias("breadth"),
+        # Purchase days of the last 90 days against those of the 90 before: (a - b) / (a + b).
+        F.try_divide(2 * last_90 - last_180, last_180).alias("trend"),
+        (F.size(weekend) / F.size("purchase_days")).alias("weekend_share"),
+        _favourite_weekday().alias("favourite_weekday"),
+    ]
+
+
+def _favourite_weekday() -> Column:
+    """ISO weekday (1 is Monday) of most purchase days, ties to the earlier in the week."""
+    weekdays = F.transform("purchase_days", lambda p: F.weekday(p["day"]))
+    without = [F.size(F.array_remove(weekdays, day)) for day in range(7)]  # the fewer left without it, the more it has
+    counts = F.array(
+        *(F.struct(n.alias("minus_count"), F.lit(day + 1).alias("weekday")) for day, n in enumerate(without))
+    )
+    return F.array_min(counts)["weekday"]
+
+
+def _with_typical_gap(rows: DataFrame) -> DataFrame:
+    """The member's mean log gap, shrunken to the mean of the members' means by what a single gap can tell."""
+    signal = F.col("gap_count") * F.col("__tau2")
+    own_weight = F.coalesce(F.try_divide(signal, signal + F.col("__w2")), F.lit(0.0))
+    own_weight = F.when(F.col("gap_count") > 0, own_weight).otherwise(F.lit(0.0))
+    own = F.coalesce("gap_log_mean", "__gap_mean")
+    shrunken = own_weight * own + (1 - own_weight) * F.col("__gap_mean")
+    return rows.withColumns(
+        {"typical_gap_days": F.exp(shrunken), "regularity": F.coalesce("regularity", "__regularity")}
+    )
+
+
+def _with_loyalty(rows: DataFrame, as_of: date, loyal: LoyalSettings) -> DataFrame:
+    """The loyal rule: at least L purchase days in the last W, L learned among the customers active in them."""
+    recent = _bought_since(F.date_sub(F.lit(as_of), F.col("loyal_window_days")))
+    counted = rows.withColumn("purchase_days_in_loyal_window", F.size(recent))
+    active = counted.where("purchase_days_in_loyal_window > 0")
+    percentile = F.ceil(F.percentile("purchase_days_in_loyal_window", F.lit(loyal.percentile))).cast("int")
+    # Where nobody is active there is no percentile, and the least that the settings allow is the threshold.
+    threshold = active.agg(
+        F.greatest(F.coalesce(percentile, F.lit(0)), F.lit(loyal.min_purchase_days)).alias("loyal_threshold")
+    )
+    is_loyal = F.col("purchase_days_in_loyal_window") >= F.col("loyal_threshold")
+    return counted.crossJoin(F.broadcast(threshold)).withColumn("is_loyal", is_loyal)
+
+
+def _with_attributes(rows: DataFrame, customers: DataFrame | None) -> DataFrame:
+    """The customer's further attributes, each by its type: one whose every value is a number is a number."""
+    if customers is None:
+        return rows.withColumns({"numeric_attributes": _empty_map("double"), "text_attributes": _empty_map("string")})
+    channel = F.when(
+        F.col("acquisition_channel").isNotNull(), F.create_map(F.lit("acquisition_channel"), "acquisition_channel")
+    )
+    known = customers.select(
+        "customer_id", F.map_concat("attributes", F.coalesce(channel, _empty_map("string"))).alias("__known")
+    )
+    values = known.select(F.explode("__known").alias("name", "value"))
+    numeric = values.groupBy("name").agg(F.bool_and(F.col("value").rlike(NUMBER)).alias("is_numeric"))
+    names = numeric.agg(F.collect_set(F.when(F.col("is_numeric"), F.col("name"))).alias("__numeric"))
+    typed = known.crossJoin(F.broadcast(names)).select(
+        "customer_id",
+        F.transform_values(
+            F.map_filter("__known", lambda n, _: F.array_contains("__numeric", n)), lambda _, v: v.cast("double")
+        ).alias("numeric_attributes"),
+        F.map_filter("__known", lambda n, _: ~F.array_contains("__numeric", n)).alias("text_attributes"),
+    )
+    joined = rows.join(typed, "customer_id", "left")
+    return joined.withColumns(
+        {
+            "numeric_attributes": F.coalesce("numeric_attributes", _empty_map("double")),
+            "text_attributes": F.coalesce("text_attributes", _empty_map("string")),
+        }
+    )
+
+
+def _empty_map(value_type: str) -> Column:
+    keys, values = F.array().cast("array<string>"), F.array().cast(f"array<{value_type}>")
+    return F.map_from_arrays(keys, values)
+
+
+def _window_columns() -> list[StructField]:
+    columns = []
+    for days in WINDOWS_DAYS:
+        columns.append(column(f"purchase_days_{days}d", "int", f"Purchase days in the last {days} days."))
+        spent = f"Net amount of the purchase days in the last {days} days."
+        columns.append(column(f"amount_{days}d", "decimal(18,4)", spent, nullable=True))
+    return columns
+
+
+TABLE = Table(
+    name="customer_features",
+    grain="One row per as-of and customer with a purchase day before it.",
+    key=("as_of", "customer_id"),
+    schema=StructType(
+        [
+            as_of_column(),
+            column("customer_id", "string", "The customer."),
+            column("longevity_days", "int", "Days since the first purchase day."),
+            column("days_since_last_order", "int", "Days since the last purchase day: the open gap."),
+            column("days_first_to_last_order", "int", "Days from the first to the last purchase day."),
+            column("purchase_day_count", "int", "Purchase days so far."),
+            *_window_columns(),
+            column("purchase_days_per_month", "double", "Purchase days a month (30.4 days) over the look-back."),
+            column("average_order_value", "double", "Net amount a purchase day over the look-back.", nullable=True),
+            column(
+                "discount_share", "double", "Discount / (amount + discount) over the look-back, 0-1.", nullable=True
+            ),
+            column("breadth", "int", "Distinct products bought in the look-back.", nullable=True),
+            column(
+                "trend",
+                "double",
+                "(a - b) / (a + b): a purchase days of the last 90 days, b of the 90 before.",
+                nullable=True,
+            ),
+            column("weekend_share", "double", "Share of purchase days on Saturdays and Sundays, 0-1."),
+            column("favourite_weekday", "int", "ISO weekday of most purchase days, 1 is Monday."),
+            column("gap_count", "int", "Complete gaps between purchase days."),
+            column("gap_mean_days", "double", "Mean gap, days.", nullable=True),
+            column("gap_median_days", "double", "Median gap, days.", nullable=True),
+            column("typical_gap_days", "double", "Geometric mean gap, shrunken to the shop's, days.", nullable=True),
+            column(
+                "regularity", "double", "Evenness of the last two gaps, 0-1; the shop's mean below two.", nullable=True
+            ),
+            column("product_count", "int", "Distinct products so far.", nullable=True),
+            column("category_count", "int", "Distinct categories so far.", nullable=True),
+            column("first_item", "string", "Product of the largest amount on the first day.", nullable=True),
+            column("favourite_item", "string", "Product of the largest amount.", nullable=True),
+            column(
+                "favourite_item_share", "double", "Its share of what the customer's products cost, 0-1.", nullable=True
+            ),
+            column("favourite_category", "string", "Category of the largest amount.", nullable=True),
+            column("favourite_channel", "string", "Channel of most orders.", nullable=True),
+            column("numeric_attributes", "map<string,double>", "Attributes of the customers source that are numbers."),
+            column("text_attributes", "map<string,string>", "Its other attributes."),
+            column("loyal_window_days", "int", "W of the loyal rule, days: the same for every customer."),
+            column("loyal_threshold", "int", "L of the loyal rule, purchase days in W: the same for every customer."),
+            column("purchase_days_in_loyal_window", "int", "Purchase days in the last W days."),
+            column("is_loyal", "boolean", "At least L purchase days in the last W days."),
+        ]
+    ),
+    checks={"time_passes": "days_since_last_order >= 1 AND longevity_days >= days_since_last_order"},
+    build=build,
+)

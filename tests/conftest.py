@@ -1,0 +1,49 @@
+"""What the tests share: one Spark session with Delta, made when the first test asks for it, and one run of the small shop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+from small_shop import AS_OF, SmallRun, configured, run, small_shop
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A Connect server and a classic session cannot share a process, so Connect's tests run only where asked for."""
+    if "connect" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("connect"):
+            item.add_marker(pytest.mark.skip(reason="runs in a process of its own: pytest -m connect"))
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    from delta import configure_spark_with_delta_pip
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # else the workers run whatever `python3` is
+    builder = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        .config("spark.databricks.delta.snapshotPartitions", "2")
+        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.ansi.enabled", "true")
+        .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("spark-warehouse")))
+        .config("spark.ui.enabled", "false")
+    )
+    session = configure_spark_with_delta_pip(builder).getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def small_run(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """The tables of the small shop as of AS_OF, for tests that only read them."""
+    folder, shop = tmp_path_factory.mktemp("small_shop"), small_shop()
+    config = configured(folder / "warehouse", shop.write(folder))
+    return SmallRun(shop, config, run(spark, config, AS_OF, only=("clean", "features"), run_id="small"))

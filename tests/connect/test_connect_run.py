@@ -1,0 +1,53 @@
+"""The main job on a Spark Connect server, with the facts that hold on a classic session.
+
+Classic and Connect cannot share a process: `pytest -m connect` runs these by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from small_shop import AS_OF, assert_facts, configured, run, small_shop
+
+from habitue.query import answer
+from habitue.session import is_connect
+from habitue.store import Store
+
+pytestmark = pytest.mark.connect
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    """A client of a Connect server that starts in a process of its own, with Delta, and ends with the session."""
+    from delta.pip_utils import configure_spark_with_delta_pip
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = (
+        SparkSession.builder.remote("local[2]")
+        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        .config("spark.databricks.delta.snapshotPartitions", "2")
+        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.ansi.enabled", "true")
+        .config("spark.ui.enabled", "false")
+    )
+    session = configure_spark_with_delta_pip(builder).getOrCreate()
+    yield session
+    session.stop()
+
+
+def test_main_job_has_the_same_facts(spark: SparkSession, tmp_path: Path) -> None:
+    assert is_connect(spark)
+    shop = small_shop()
+    config = configured(tmp_path / "warehouse", shop.write(tmp_path))
+    result = run(spark, config, AS_OF, only=("clean", "features"))
+    store = Store(spark, config)
+    assert_facts(store, shop, result)
+    counted = answer(store, "SELECT count(*) AS customers FROM customer_features_latest", "csv")
+    assert counted == f"customers\n{result.written['customer_features']}"

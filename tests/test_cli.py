@@ -1,0 +1,143 @@
+"""The command line in this very process: exit codes, and one readable paragraph for each failure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+from small_shop import ORDER_HEADER, SmallRun, small_shop, write_csv
+
+from habitue.cli import main
+
+FOUNDATION = "order_lines,orders,features"
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, what was printed, and the paragraph on stderr."""
+    code: int | str | None = 0
+    try:
+        main(arguments)
+    except SystemExit as end:
+        code = end.code
+    printed = capsys.readouterr()
+    assert isinstance(code, int)
+    assert "Traceback" not in printed.err
+    if code:
+        assert printed.err.startswith("habitue: ")
+    return code, printed.out, printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "--no-such-option"], "No such option"),
+        (["no-such-command"], "No such command"),
+        (["run", "--config", "none.yml"], "There is no configuration file none.yml"),
+        (["run", "--config", "a.yml", "--orders", "o.csv"], "not both"),
+        (["run", "--as-of", "31.12.2023"], "--as-of 31.12.2023: write a day as YYYY-MM-DD"),
+        (["run", "--now", "today"], "--now today"),
+        (["run", "--set", "loyal.percentle=1"], "did you mean 'percentile'?"),
+        (["run", "--set", "loyal"], "write --set key.path=value"),
+        (["sql"], "Give a query"),
+        (["sql", "SELECT 1", "--format", "xml"], "--format xml"),
+        (["sql", "--file", "none.sql"], "none.sql cannot be read"),
+        (["init", "none.csv"], "none.csv"),
+        (["init", "none.csv", "--column", "customer_id"], "ours=theirs"),
+        (["maintain"], "is not in this version"),
+    ],
+)
+def test_bad_usage_is_2(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, paragraph = outcome(capsys, *arguments)
+    assert code == 2, paragraph
+    assert expected in paragraph
+
+
+def test_version_and_configuration_need_no_spark(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "shop.yml"
+    path.write_text("shop: {name: Mine}\nsources: {orders: {path: o.csv}}\n")
+    assert outcome(capsys, "version")[:2] == (0, "0.1.0\n")
+    code, shown, _ = outcome(capsys, "config", "show", "--config", str(path), "--set", "loyal.percentile=0.9")
+    lines = dict(line.split(" = ", 1) for line in shown.splitlines())
+    assert code == 0
+    assert lines["shop.name"] == f"'Mine'  # {path}"
+    assert lines["loyal.percentile"] == "0.9  # --set loyal.percentile=0.9"
+    assert lines["loyal.min_purchase_days"] == "2  # conf/base.yml"
+    assert lines["sources.orders.path"] == f"'{tmp_path / 'o.csv'}'  # {path}"
+    assert lines["sources.orders.decimal"] == "'.'  # source_defaults, conf/base.yml"
+    assert outcome(capsys, "config", "validate", "--config", str(path))[:2] == (
+        0,
+        "The configuration is valid. Sources: orders.\n",
+    )
+    code, schema, _ = outcome(capsys, "config", "schema")
+    assert (code, json.loads(schema)["type"]) == (0, "object")
+
+
+def test_init_and_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession
+) -> None:
+    """A file that nobody prepared to a configuration, to tables, to an answer; then the same data broken: refused."""
+    monkeypatch.chdir(tmp_path)
+    rows = [line for line in small_shop().lines if line[4] > 0]
+    header = ("Order No", "Customer No", "Order Date", "SKU", "Qty", "Amount", "Discount")
+    path = write_csv(tmp_path / "orders.csv", header, rows)
+    assert len(header) == len(ORDER_HEADER)
+    code, said, paragraph = outcome(capsys, "init", path, "--time-zone", "UTC")
+    assert code == 0, paragraph
+    assert "Wrote shop.yml" in said and "customer_id: Customer No" in said
+    columns = yaml.safe_load(Path("shop.yml").read_text())["sources"]["orders"]["columns"]
+    assert columns == {  # all discounts are below 1, so they may as well be rates: not taken
+        "order_id": "Order No", "customer_id": "Customer No", "ordered_at": "Order Date", "product_id": "SKU",
+        "quantity": "Qty", "amount": "Amount",
+    }  # fmt: skip
+    assert "--force" in outcome(capsys, "init", path, "--time-zone", "UTC")[2]
+
+    arguments = ("run", "--config", "shop.yml", "--warehouse", "w", "--as-of", "2023-11-01", "--only", FOUNDATION)
+    code, said, paragraph = outcome(capsys, *arguments)
+    assert code == 0, paragraph
+    assert f"{len(rows):,} rows in = {len(rows):,} kept + 0 merged + 0 quarantined" in said
+    assert "As of 2023-11-01" in said and "Written: order_lines" in said
+    query = "SELECT as_of, count(*) AS customers FROM customer_features_latest GROUP BY as_of"
+    code, said, _ = outcome(capsys, "sql", query, "--warehouse", "w", "--format", "csv")
+    customers = len({line[1] for line in rows if line[2] < "2023-11-01"})
+    assert (code, said) == (0, f"as_of,customers\n2023-11-01,{customers}\n")
+
+    write_csv(
+        tmp_path / "orders.csv",
+        header,
+        [(line[0], "", *line[2:]) if i % 5 == 0 else line for i, line in enumerate(rows)],
+    )
+    code, _, paragraph = outcome(capsys, *arguments)
+    assert code == 3, paragraph
+    assert "missing_customer_id" in paragraph and "max_quarantined_share" in paragraph
+    again = outcome(capsys, "sql", query, "--warehouse", "w", "--format", "csv")
+    assert again[:2] == (0, said)
+
+
+def test_tables_and_answers(capsys: pytest.CaptureFixture[str], small_run: SmallRun, tmp_path: Path) -> None:
+    warehouse = small_run.config.warehouse
+    code, listed, _ = outcome(capsys, "tables", "--warehouse", warehouse)
+    assert code == 0
+    rows = {line.split()[0]: line.split() for line in listed.splitlines() if line.strip()}
+    assert rows["customer_features"][1:3] == ["features", str(small_run.result.written["customer_features"])]
+    assert "_work_known_orders" not in rows
+    code, _, paragraph = outcome(capsys, "sql", "SELECT nothing FROM orders", "--warehouse", warehouse)
+    assert (code, "The query does not work" in paragraph) == (2, True)
+    code, _, paragraph = outcome(capsys, "tables", "--warehouse", str(tmp_path / "none"))
+    assert (code, "There are no tables at" in paragraph) == (1, True)
+
+
+def test_without_orders_nothing_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, spark: SparkSession) -> None:
+    code, _, paragraph = outcome(capsys, "run", "--warehouse", str(tmp_path), "--only", "clean")
+    assert (code, "sources.orders is not configured" in paragraph) == (2, True)
+    code, _, paragraph = outcome(capsys, "run", "--warehouse", str(tmp_path), "--only", "featurs")
+    assert (code, "did you mean 'features'?" in paragraph) == (2, True)

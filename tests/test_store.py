@@ -1,0 +1,190 @@
+"""The only Delta I/O: contracts are kept, bad writes change nothing, and other readers see what Spark sees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import DecimalType, DoubleType, IntegerType, LongType, StructType
+from small_shop import SmallRun, configured, published
+
+from habitue.errors import HabitueError
+from habitue.store import DuplicateKeys, Store
+from habitue.table import ContractError, Table, as_of_column, column
+
+NUMBERS = (IntegerType, LongType, DoubleType, DecimalType)
+FIRST, SECOND = date(2024, 1, 1), date(2024, 2, 1)
+
+
+def build(orders: DataFrame) -> DataFrame:
+    return orders
+
+
+THINGS = Table(
+    name="things",
+    grain="One row per day's thing.",
+    key=("as_of", "thing"),
+    schema=StructType(
+        [
+            as_of_column(),
+            column("thing", "string", "The thing's name; it's quoted."),
+            column("size", "int", "How large.", nullable=True),
+            column("price", "decimal(18,4)", "What it costs.", nullable=True),
+        ]
+    ),
+    checks={"not_negative": "coalesce(size, 0) >= 0"},
+    build=build,
+)
+
+
+@pytest.fixture(scope="module")
+def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A warehouse with two snapshots of THINGS, written as run `first`."""
+    store = Store(spark, configured(tmp_path_factory.mktemp("store"), {}), "first")
+    assert store.write(THINGS, things(spark, FIRST, [("a", 1), ("b", None)]), FIRST) == 2
+    assert store.write(THINGS, things(spark, SECOND, [("a", 3)]), SECOND) == 1
+    return store
+
+
+def things(spark: SparkSession, as_of: date, rows: list[tuple[Any, ...]]) -> DataFrame:
+    frame = spark.createDataFrame(rows, "thing string, size long").withColumn("as_of", F.lit(as_of))
+    return frame.withColumn("price", F.lit("1.50").cast("decimal(5,2)"))
+
+
+def content(store: Store) -> list[tuple[Any, ...]]:
+    rows = store.read(THINGS).select("as_of", "thing", "size", "price").collect()
+    return sorted((tuple(row) for row in rows), key=repr)
+
+
+BOTH = [(FIRST, "a", 1, Decimal("1.5")), (FIRST, "b", None, Decimal("1.5")), (SECOND, "a", 3, Decimal("1.5"))]
+
+
+@pytest.fixture
+def unchanged(store: Store) -> Iterator[None]:
+    """After the test the table holds what it held."""
+    yield
+    assert content(store) == BOTH
+
+
+def test_contract_makes_comments_constraints_and_properties(store: Store, spark: SparkSession) -> None:
+    reference = store.reference("things")
+    comments = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE {reference}").collect()}
+    assert comments["thing"] == "The thing's name; it's quoted."
+    properties = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {reference}").collect()}
+    assert properties["delta.constraints.not_negative"].replace(" ", "") == "coalesce(size,0)>=0"
+    assert properties["delta.minReaderVersion"] == "1"
+    nullable = {f.name: f.nullable for f in DeltaTable(store.path("things")).schema().fields}
+    assert nullable == {"as_of": False, "thing": False, "size": True, "price": True}
+    assert spark.sql(f"DESCRIBE DETAIL {reference}").collect()[0]["description"] == THINGS.grain
+    assert DeltaTable(store.path("things")).metadata().partition_columns == ["as_of"]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_null_and_check_violations_are_named_and_change_nothing(store: Store, spark: SparkSession) -> None:
+    with pytest.raises(HabitueError, match=r"Table things could not be written: .*NOT_NULL.*thing"):
+        store.write(THINGS, things(spark, FIRST, [(None, 1)]), FIRST)
+    with pytest.raises(HabitueError, match=r"Table things could not be written: .*not_negative"):
+        store.write(THINGS, things(spark, FIRST, [("a", -1)]), FIRST)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_duplicate_keys_are_refused_with_five_examples(store: Store, spark: SparkSession) -> None:
+    rows = [(f"k{i}", 1) for i in range(7)] * 2 + [("single", 1)]
+    with pytest.raises(DuplicateKeys) as refusal:
+        store.write(THINGS, things(spark, FIRST, rows), FIRST)
+    text = str(refusal.value)
+    assert "7 keys occur more than once" in text and "one row per day's thing" in text
+    assert [line for line in text.splitlines() if line.startswith("  - ")] == [
+        f"  - thing=k{i}: 2 rows" for i in range(5)
+    ]
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_every_difference_from_the_contract_is_reported(store: Store, spark: SparkSession) -> None:
+    wrong = things(spark, FIRST, [("a", 1)]).drop("size").withColumns({"price": F.lit("x"), "extra": F.lit(1)})
+    with pytest.raises(ContractError) as refusal:
+        store.write(THINGS, wrong, FIRST)
+    text = str(refusal.value)
+    assert "column size is missing" in text
+    assert "column extra is not in the contract" in text
+    assert "column price is string, not decimal(18,4)" in text
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_rows_of_another_snapshot_are_refused(store: Store, spark: SparkSession) -> None:
+    with pytest.raises(HabitueError, match="things could not be written"):
+        store.write(THINGS, things(spark, SECOND, [("z", 1)]), FIRST)
+    with pytest.raises(HabitueError, match="written for one as-of"):
+        store.write(THINGS, things(spark, FIRST, [("z", 1)]))
+
+
+def test_a_snapshot_is_replaced_and_removed_alone(store: Store, spark: SparkSession) -> None:
+    store.write(THINGS, things(spark, FIRST, [("c", 9)]), FIRST)
+    assert content(store) == [(FIRST, "c", 9, Decimal("1.5")), BOTH[2]]
+    store.remove_snapshot(THINGS, FIRST)
+    assert content(store) == [BOTH[2]]
+    assert not store.has_snapshot(THINGS, FIRST) and store.has_snapshot(THINGS, SECOND)
+    store.remove_snapshot(THINGS, FIRST)  # there is none: nothing happens
+    assert store.write(THINGS, things(spark, FIRST, []), FIRST) == 0
+    store.write(THINGS, things(spark, FIRST, [("a", 1), ("b", None)]), FIRST)
+    assert content(store) == BOTH
+
+
+def test_commits_name_their_run(store: Store, spark: SparkSession) -> None:
+    described = Store(spark, configured(store.warehouse, {})).describe(THINGS)
+    assert described is not None
+    assert (described.run_id, described.rows) == ("first", 3)
+    history = DeltaTable(store.path("things")).history()
+    written = [json.loads(h["userMetadata"])["run_id"] for h in history if h["operation"] == "WRITE"]
+    assert written and set(written) == {"first"}
+
+
+def test_views_give_the_newest_snapshot(store: Store, spark: SparkSession) -> None:
+    assert store.register_views([THINGS]) == ["things", "things_latest"]
+    assert [tuple(r) for r in spark.sql("SELECT as_of, thing FROM things_latest").collect()] == [(SECOND, "a")]
+    assert spark.sql("SELECT count(*) FROM things").collect()[0][0] == 3
+
+
+def test_a_table_of_another_version_is_not_written_into(store: Store, spark: SparkSession) -> None:
+    fields = [*THINGS.schema.fields, column("colour", "string", "New.", nullable=True)]
+    newer = Table(THINGS.name, THINGS.grain, THINGS.key, StructType(fields), build)
+    with pytest.raises(HabitueError, match=r"other columns .*\(colour\)"):
+        store.write(newer, things(spark, FIRST, [("a", 1)]).withColumn("colour", F.lit("red")), FIRST)
+
+
+def test_delta_rs_reads_what_spark_reads(small_run: SmallRun, spark: SparkSession) -> None:
+    """Every published table: reader version 1, and Spark's counts and sums in a reader that shares no code with it."""
+    store = Store(spark, small_run.config)
+    tables = published(store)
+    assert {"orders", "customer_features", "quarantine", "runs"} <= {t.name for t in tables}
+    for table in tables:
+        other = DeltaTable(store.path(table.name))
+        assert other.protocol().min_reader_version == 1, table.name
+        numbers = [f.name for f in table.schema.fields if isinstance(f.dataType, NUMBERS)]
+        sums = [F.sum(F.col(c).cast("double")).alias(c) for c in numbers]
+        ours = store.read(table).agg(F.count(F.lit(1)).alias("__rows"), *sums).collect()[0].asDict()
+        theirs = other.to_pyarrow_table().to_pandas()
+        assert len(theirs) == ours["__rows"], table.name
+        for name in numbers:
+            total = sum(float(v) for v in theirs[name] if v == v and v is not None)
+            assert total == pytest.approx(ours[name] or 0.0, rel=1e-9), f"{table.name}.{name}"
+
+
+def test_catalog_mode_keeps_the_contract_and_publishes_views(spark: SparkSession) -> None:
+    spark.sql("CREATE SCHEMA IF NOT EXISTS habitue_test")
+    config = configured("unused", {}, catalog="spark_catalog", schema="habitue_test")
+    store = Store(spark, config, "r")
+    store.write(THINGS, things(spark, FIRST, [("a", 1)]), FIRST)
+    store.write(THINGS, things(spark, SECOND, [("b", 2)]), SECOND)
+    store.publish_latest_view(THINGS)
+    rows = spark.sql("SELECT thing FROM spark_catalog.habitue_test.things_latest").collect()
+    assert [row["thing"] for row in rows] == ["b"]
+    assert store.read(THINGS).count() == 2
+    spark.sql("DROP SCHEMA habitue_test CASCADE")
