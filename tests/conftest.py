@@ -35,6 +35,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.sql.ansi.enabled", "true")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("spark-warehouse")))
         .config("spark.ui.enabled", "false")
+        # Compiling code for a hundred rows takes longer than reading them; the processes of tests/connect and
+        # tests/test_launchers.py, and the demo, run with generated code.
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     )
     session = configure_spark_with_delta_pip(builder).getOrCreate()
     yield session

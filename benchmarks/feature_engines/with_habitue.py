@@ -25,7 +25,7 @@ ABSENT = {
 def compute(lines: Path, result: Path, as_of: date) -> None:
     config = resolve().config
     spark = get_session(config.spark)
-    known = _order_lines(spark.read.parquet(str(lines)), as_of)
+    known = order_lines(spark.read.parquet(str(lines)), as_of)
     history = customer_history.build(orders.build(known), known, as_of)
     history_path, features_path = (f"{result.with_suffix('')}-{name}" for name in ("history", "features"))
     history.select(*customer_history.TABLE.columns).write.parquet(history_path)
@@ -34,7 +34,7 @@ def compute(lines: Path, result: Path, as_of: date) -> None:
     _compared(spark.read.parquet(history_path), spark.read.parquet(features_path)).write.parquet(str(result))
 
 
-def _order_lines(lines: DataFrame, as_of: date) -> DataFrame:
+def order_lines(lines: DataFrame, as_of: date) -> DataFrame:
     """The lines with all columns of the table order_lines."""
     return lines.where(F.col("order_day") < F.lit(as_of)).select(
         F.concat_ws("-", "order_id", "product_id").alias("line_id"),

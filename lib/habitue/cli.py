@@ -235,16 +235,26 @@ def config_schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
+ModelOption = Annotated[str, typer.Option("--model", help="segmentation, loyalty or response.")]
+
+
 @models_app.command("list")
-def models_list(config: ConfigOption = None, warehouse: WarehouseOption = None, sets: SetOption = None) -> None:
+def models_list(
+    model: ModelOption = "segmentation",
+    config: ConfigOption = None,
+    warehouse: WarehouseOption = None,
+    sets: SetOption = None,
+) -> None:
     """Every registered version: its as-of, what it was trained on, its aliases and its figures."""
     from habitue.registry import listed
     from habitue.tracking import Tracking
 
     figures = {"segments": ".0f", "chosen_silhouette": ".2f", "chosen_gain": ".1%"}
+    if model != "segmentation":
+        figures = {"auc": ".3f", "lift_ratio": ".1f", "base_rate": ".1%"}
     headings = ("name", "version", "as of", "trained on", "aliases", *(n.replace("_", " ") for n in figures))
     grid = _grid((*headings, "registered (UTC)"), right=("version", *headings[5:]))
-    for v in listed(Tracking(_resolved(config, warehouse, sets).config)):
+    for v in listed(Tracking(_resolved(config, warehouse, sets).config), model):
         shown = [format(v.figures[n], how) if n in v.figures else "" for n, how in figures.items()]
         aliases = " ".join(f"@{alias}" for alias in v.aliases)
         when = f"{v.registered_at:%Y-%m-%d %H:%M}"
@@ -255,26 +265,32 @@ def models_list(config: ConfigOption = None, warehouse: WarehouseOption = None, 
 @models_app.command("promote")
 def models_promote(
     version: Annotated[int | None, typer.Argument(help="The version; by default the @challenger.")] = None,
+    model: ModelOption = "segmentation",
     config: ConfigOption = None,
     warehouse: WarehouseOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Make a version the @champion: the model that later runs carry forward where they fit none."""
+    """Make a version the @champion: the model that later runs carry forward, or whose recipe they fit again."""
     from habitue.registry import promote
     from habitue.tracking import Tracking
 
     settings = _resolved(config, warehouse, sets).config
-    out.print(promote(_store(settings), Tracking(settings), version), markup=False)
+    out.print(promote(_store(settings), Tracking(settings), version, model), markup=False)
 
 
 @models_app.command("rollback")
-def models_rollback(config: ConfigOption = None, warehouse: WarehouseOption = None, sets: SetOption = None) -> None:
+def models_rollback(
+    model: ModelOption = "segmentation",
+    config: ConfigOption = None,
+    warehouse: WarehouseOption = None,
+    sets: SetOption = None,
+) -> None:
     """Make the version that was @champion before the present one the champion again."""
     from habitue.registry import roll_back
     from habitue.tracking import Tracking
 
     settings = _resolved(config, warehouse, sets).config
-    out.print(roll_back(_store(settings), Tracking(settings)), markup=False)
+    out.print(roll_back(_store(settings), Tracking(settings), model), markup=False)
 
 
 @app.command()

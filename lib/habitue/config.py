@@ -158,6 +158,33 @@ class InsightSettings(Settings):
     contrast_customers: Annotated[int, Field(ge=100)]
 
 
+class TreeSettings(Settings):
+    depth: Annotated[int, Field(ge=1, le=10)]
+    iterations: Annotated[int, Field(ge=1, le=500)]
+    step_size: Annotated[float, Field(gt=0, le=1)]
+
+
+class LinearSettings(Settings):
+    bins: Annotated[int, Field(ge=2, le=100)]
+    penalty: Annotated[float, Field(ge=0)]
+
+
+class PredictionSettings(Settings):
+    top_share: Annotated[float, Field(gt=0, lt=1)]
+    claimed_ratio: Annotated[float, Field(gt=1)]
+    max_snapshots: Annotated[int, Field(ge=1, le=60)]
+    folds: Annotated[int, Field(ge=2, le=20)]
+    min_positives: Annotated[int, Field(ge=10)]
+    trees: Annotated[tuple[TreeSettings, ...], Field(min_length=1)]
+    linear: Annotated[tuple[LinearSettings, ...], Field(min_length=1)]
+    isotonic_positives: Annotated[int, Field(ge=10)]
+    bootstrap_draws: Annotated[int, Field(ge=100, le=10_000)]
+    evaluated_rows: Annotated[int, Field(ge=1000)]
+    training_rows: Annotated[int, Field(ge=1000)]
+    left_out_sources: bool
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class ReportSettings(Settings):
     path: str | None
 
@@ -190,6 +217,7 @@ class Config(Settings):
     features: FeatureSettings
     segments: SegmentSettings
     insights: InsightSettings
+    prediction: PredictionSettings
     report: ReportSettings
     tracking: TrackingSettings
     spark: SparkSettings

@@ -272,12 +272,22 @@ class Run:
         self.result.notes.extend(getattr(model, "notes", ()))
         if getattr(built, "ends_promotion", False):
             self.store.save_model(name, None, "")
-        if isinstance(model, TrackedModel):
+        challenger = getattr(built, "challenger", None)
+        for tracked in (model, *([challenger] if challenger is not None else [])):
+            if isinstance(tracked, TrackedModel):
+                self._track(step, table, tracked, arguments)
+
+    def _track(self, step: Step, table: Table, model: TrackedModel, arguments: Mapping[str, Any]) -> None:
+        """Give MLflow a copy; the runs that follow go on with it unless the model, or a promotion by hand, says otherwise."""
+        assert table.model is not None
+        name = table.model[0]
+        takes_over = getattr(model, "takes_over", None)
+        if takes_over is None:
             takes_over = self.store.load_model(name, None) is None
-            facts = circumstances(self.config, self.result.run_id, arguments, self._input_versions(step), takes_over)
-            candidates = candidate_figures(table, self.store.read(table, self.result.as_of))
-            note = self._tracking.record(name, model, replace(facts, candidates=candidates))
-            self.result.notes.extend([note] if note else [])
+        facts = circumstances(self.config, self.result.run_id, arguments, self._input_versions(step), takes_over)
+        candidates = candidate_figures(table, self.store.read(table, self.result.as_of))
+        note = self._tracking.record(name, model, replace(facts, candidates=candidates))
+        self.result.notes.extend([note] if note else [])
 
     def _model(self, name: str) -> Any:
         """A fitted model: of this as-of, of the newest earlier one, or the promoted one; of the last two there may be none."""

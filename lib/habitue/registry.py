@@ -13,13 +13,16 @@ from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from habitue.errors import HabitueError, UsageError
+from habitue.models.prediction_record import PredictionRecord
 from habitue.models.segmentation import Segmentation
 from habitue.store import Store
 
 if TYPE_CHECKING:
     from habitue.tracking import Tracking
 
-CARRIED = "segmentation"  # the one model that is carried forward from snapshot to snapshot
+CARRIED = "segmentation"  # carried forward from snapshot to snapshot, as it is
+PREDICTIONS = ("loyalty", "response")  # fitted again in each snapshot: of these the champion's recipe goes on
+MODELS = (CARRIED, *PREDICTIONS)
 CHAMPION, CHALLENGER = "champion", "challenger"
 EARLIER_CHAMPIONS = "earlier_champions"  # tag of the registered model: the champions before, oldest first, by commas
 
@@ -89,12 +92,14 @@ def register(client: Any, name: str, run: Any, model: TrackedModel, takes_over: 
         _crown(client, name, version)
         return f"{says}, @{CHAMPION}"
     client.set_registered_model_alias(name, CHALLENGER, str(version))
-    return f"{says}, @{CHALLENGER}; later runs carry version {champion.version} forward until `habitue models promote`"
+    return f"{says}, @{CHALLENGER}; later runs go on with version {champion.version} until `habitue models promote`"
 
 
-def listed(tracking: Tracking) -> list[ModelVersion]:
-    """Every version of the model that is carried forward, newest first. Raises HabitueError where there is none."""
-    name = tracking.registered_name(CARRIED)
+def listed(tracking: Tracking, model: str = CARRIED) -> list[ModelVersion]:
+    """Every version of a model, newest first. Raises HabitueError where there is none, UsageError for an unknown model."""
+    if model not in MODELS:
+        raise UsageError(f"--model {model}: there are {', '.join(MODELS)}.")
+    name = tracking.registered_name(model)
     with tracking.reached() as client:
         found = versions(client, name)
     if not found:
@@ -102,45 +107,54 @@ def listed(tracking: Tracking) -> list[ModelVersion]:
     return found
 
 
-def promote(store: Store, tracking: Tracking, number: int | None) -> str:
-    """Make a version, by default the challenger, the champion: later runs carry it forward. Returns what was done."""
-    known = listed(tracking)
+def promote(store: Store, tracking: Tracking, number: int | None, model: str = CARRIED) -> str:
+    """Make a version, by default the challenger, the champion: later runs go on with it. Returns what was done."""
+    known = listed(tracking, model)
     wanted = [v for v in known if (CHALLENGER in v.aliases if number is None else v.version == number)]
     if not wanted:
         there = ", ".join(str(v.version) for v in reversed(known))
         what = "There is no challenger" if number is None else f"There is no version {number}"
         raise UsageError(f"{what}: name one of {there}, as `habitue models list` shows them.")
-    _carry(store, tracking, wanted[0], known)
+    _carry(store, tracking, wanted[0], known, model)
     with tracking.reached() as client:
         _crown(client, wanted[0].name, wanted[0].version)
-    return _done(wanted[0])
+    return _done(wanted[0], model)
 
 
-def roll_back(store: Store, tracking: Tracking) -> str:
+def roll_back(store: Store, tracking: Tracking, model: str = CARRIED) -> str:
     """Make the champion before the present one the champion again. Returns what was done."""
-    known = listed(tracking)
-    name = tracking.registered_name(CARRIED)
+    known = listed(tracking, model)
+    name = tracking.registered_name(model)
     with tracking.reached() as client:
         before = _earlier_champions(client.get_registered_model(name))
     wanted = [v for v in known if before and v.version == before[-1]]
     if not wanted:
         raise UsageError("No version was champion before the present one. `habitue models promote VERSION` names one.")
-    _carry(store, tracking, wanted[0], known)
+    _carry(store, tracking, wanted[0], known, model)
     with tracking.reached() as client:
         client.set_registered_model_alias(name, CHAMPION, str(wanted[0].version))
         client.set_registered_model_tag(name, EARLIER_CHAMPIONS, ",".join(map(str, before[:-1])))
-    return _done(wanted[0])
+    return _done(wanted[0], model)
 
 
-def _carry(store: Store, tracking: Tracking, version: ModelVersion, known: list[ModelVersion]) -> None:
-    """Put the version's document where runs look for the model to carry forward, before any alias says so."""
-    model = Segmentation.from_json(tracking.document(version.mlflow_run_id))
+def _carry(store: Store, tracking: Tracking, version: ModelVersion, known: list[ModelVersion], name: str) -> None:
+    """Put the version's document where runs look for the model to go on with, before any alias says so."""
+    document = tracking.document(version.mlflow_run_id)
+    if name in PREDICTIONS:
+        store.save_model(name, None, PredictionRecord.from_json(document).to_json())
+        return
+    model = Segmentation.from_json(document)
     # The month that had a fit keeps having had one, so that `refit: monthly` does not fit it again.
     known_fits = replace(model, newest_fit_as_of=max(v.as_of for v in known))
     store.save_model(CARRIED, None, known_fits.to_json())
 
 
-def _done(version: ModelVersion) -> str:
+def _done(version: ModelVersion, model: str) -> str:
+    if model in PREDICTIONS:
+        return (
+            f"Version {version.version} of {version.name}, of {version.as_of}, is the champion. Runs with an as-of after "
+            f"{version.as_of} fit its recipe again, unless a challenger is better on the same test rows."
+        )
     return (
         f"Version {version.version} of {version.name}, of {version.as_of}, is the champion. "
         f"Runs with an as-of after {version.as_of} carry it forward, where segments.refit asks for no new fit."

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from habitue.config import SparkSettings
@@ -50,12 +51,19 @@ def get_session(settings: SparkSettings) -> SparkSession:
 
     Raises HabitueError with the fix where a local session cannot start.
     """
+    _silence_query_contexts()
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
     if is_platform():
         return SparkSession.builder.getOrCreate()
     return _local_session(settings)
+
+
+def _silence_query_contexts() -> None:
+    """PySpark also prints each failed query as a line of JSON, trace and all; the error itself is raised to us anyway."""
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = True
 
 
 def _local_session(settings: SparkSettings) -> SparkSession:

@@ -59,6 +59,7 @@ class Store:
         self._model_folder = config.model_folder
         self.run_id = run_id
         self._found: set[str] = set()  # tables seen in this session: asking again costs a job each
+        self._versions: dict[str, int] = {}  # what this store wrote last
 
     @property
     def place(self) -> str:
@@ -151,6 +152,7 @@ class Store:
             raise _explained(table, error) from error
         last = self._last_commit(table.name)
         self._refuse_duplicates(table, as_of, int(last["version"]))
+        self._versions[table.name] = int(last["version"])
         return int(last["operationMetrics"].get("numOutputRows", 0))  # Delta leaves it out where no row was written
 
     def write_work(self, source: str, frame: DataFrame) -> DataFrame:
@@ -164,12 +166,14 @@ class Store:
         """Add rows to a table of events that we write ourselves, such as `runs`."""
         frame = self.spark.createDataFrame([tuple(row[c] for c in table.columns) for row in rows], table.schema)
         self.create(table)
+        self._versions.pop(table.name, None)
         writer = frame.write.format("delta").mode("append").option("userMetadata", self._metadata())
         self._save(writer, table.name)
 
     def remove_snapshot(self, table: Table, as_of: date) -> None:
         """Delete a snapshot that this run left out, so that no row of an earlier run is taken for one of this."""
         if table.is_snapshot and self.has_snapshot(table, as_of):
+            self._versions.pop(table.name, None)
             condition = f"{SNAPSHOT_COLUMN} = DATE'{as_of.isoformat()}'"
             self.spark.sql(f"DELETE FROM {self.reference(table.name)} WHERE {condition}").collect()
 
@@ -179,19 +183,21 @@ class Store:
             self._check_stored_contract(table)
             return
         columns = ",\n  ".join(_column_ddl(f) for f in table.schema.fields)
-        properties = ", ".join(f"'{k}' = '{v}'" for k, v in TABLE_PROPERTIES.items())
+        # As properties the CHECKs come with the table, in one commit; a statement for each would take a second each.
+        checks = {f"delta.constraints.{name}": condition for name, condition in table.checks.items()}
+        properties = ", ".join(f"'{k}' = '{_quoted(v)}'" for k, v in {**TABLE_PROPERTIES, **checks}.items())
         partitions = f"PARTITIONED BY ({SNAPSHOT_COLUMN})" if table.is_snapshot else ""
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.reference(table.name)} (\n  {columns}\n) USING DELTA {partitions}\n"
             f"COMMENT '{_quoted(table.grain)}' TBLPROPERTIES ({properties})"
         )
         self._found.add(table.name)
-        for name, condition in table.checks.items():
-            self.spark.sql(f"ALTER TABLE {self.reference(table.name)} ADD CONSTRAINT {name} CHECK ({condition})")
 
     def version(self, name: str) -> int:
-        """The newest version of a table."""
-        return int(self._last_commit(name)["version"])
+        """The version that this store wrote; of a table that it did not write, the newest."""
+        if name not in self._versions:
+            return int(self._last_commit(name)["version"])
+        return self._versions[name]
 
     def describe(self, table: Table) -> Version | None:
         """The table's newest version, or None where the table is not there."""

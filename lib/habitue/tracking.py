@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from habitue.registry import TrackedModel, register
 from habitue.table import SNAPSHOT_COLUMN, Table
 
 DOCUMENT = "document.json"
+PIPELINES = "pipelines"
 
 # Set before mlflow is imported, where the environment does not say otherwise.
 MLFLOW_ENVIRONMENT = {
@@ -232,16 +234,22 @@ def _generic_model(model: TrackedModel, folder: Path) -> Path:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    document = folder / DOCUMENT
-    document.write_text(model.to_json(), encoding="utf-8")
-    inputs = Schema([ColSpec("double", name, required=False) for name in model.inputs]) if model.inputs else None
+    data = folder / "data"
+    data.mkdir()
+    (data / DOCUMENT).write_text(model.to_json(), encoding="utf-8")
+    pipelines = Path(getattr(model, "folder", "") or "/nowhere")
+    if pipelines.is_dir():  # fitted pipelines in a local warehouse; elsewhere the document says where they are
+        shutil.copytree(pipelines, data / PIPELINES)
+    columns = [*(("double", n) for n in model.inputs), *(("string", n) for n in getattr(model, "text_inputs", ()))]
+    inputs = Schema([ColSpec(kind, name, required=False) for kind, name in columns]) if columns else None
+    output = ColSpec("double" if hasattr(model, "text_inputs") else "integer")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks for an example of the input, which would be a customer
         mlflow.pyfunc.save_model(
             str(folder / "model"),
             loader_module=model.scorer,
-            data_path=str(document),
-            signature=ModelSignature(inputs, Schema([ColSpec("integer")])),
+            data_path=str(data),
+            signature=ModelSignature(inputs, Schema([output])),
             pip_requirements=[f"habitue[local]=={__version__}"],
         )
     return folder / "model"

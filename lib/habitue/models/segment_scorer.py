@@ -35,5 +35,5 @@ class SegmentScorer:
 
 
 def _load_pyfunc(path: str) -> SegmentScorer:
-    """What MLflow calls with the path of the document."""
-    return SegmentScorer(Segmentation.from_json(Path(path).read_text(encoding="utf-8")))
+    """What MLflow calls with the folder that holds the document."""
+    return SegmentScorer(Segmentation.from_json((Path(path) / "document.json").read_text(encoding="utf-8")))

@@ -147,8 +147,8 @@ def _account(name: str, raw: DataFrame, work: DataFrame) -> Account:
         *([F.min(F.when(is_kept(), F.col(day))).alias("oldest")] if day else []),
         *(F.count(F.when(is_kept(), F.col(c))).alias(f"has_{c}") for c in values),
     ).collect()[0]
-    reasons = work.where(~is_kept()).select(F.explode(ERRORS).alias("error")).groupBy("error").count().collect()
     distinct = totals["distinct"]
+    reasons = _reasons(work) if distinct > (totals["kept"] or 0) else {}
     return Account(
         source=name,
         rows_in=raw.count(),
@@ -156,8 +156,14 @@ def _account(name: str, raw: DataFrame, work: DataFrame) -> Account:
         merged=(totals["copies"] or 0) - distinct,
         quarantined=distinct - (totals["kept"] or 0),
         excluded=totals["excluded"] or 0,
-        reasons={row["error"]: row["count"] for row in sorted(reasons, key=lambda r: (-r["count"], r["error"]))},
+        reasons=reasons,
         newest_day=totals["newest"] if day else None,
         oldest_day=totals["oldest"] if day else None,
         present=tuple(c for c in values if totals[f"has_{c}"]),
     )
+
+
+def _reasons(work: DataFrame) -> dict[str, int]:
+    """Error -> rows that have it, the commonest first."""
+    counted = work.where(~is_kept()).select(F.explode(ERRORS).alias("error")).groupBy("error").count().collect()
+    return {row["error"]: row["count"] for row in sorted(counted, key=lambda r: (-r["count"], r["error"]))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import reduce
+from pathlib import Path
 
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
@@ -91,6 +92,8 @@ def _read_path(spark: SparkSession, path: str, settings: SourceSettings) -> Data
 
 def _files(spark: SparkSession, path: str) -> list[str]:
     """The files at `path` that hold anything, by name; hidden ones are left out, as Spark does."""
+    if Path(path).is_file():
+        return [path]  # nothing to list, which would take a job
     listed = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
     rows = listed.where(F.col("length") > 0).select("path").orderBy("path").limit(MOST_FILES_COMPARED + 1).collect()
     return [row["path"] for row in rows]

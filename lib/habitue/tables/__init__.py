@@ -23,6 +23,9 @@ from habitue.tables.insights import (
     purchase_patterns,
     segment_retention,
 )
+from habitue.tables.loyalty import _work_loyalty_snapshots, _work_response_snapshots
+from habitue.tables.loyalty.loyalty_prediction import loyalty_evaluation, loyalty_scores
+from habitue.tables.loyalty.response_prediction import response_evaluation, response_scores
 from habitue.tables.operations import runs
 from habitue.tables.segments import (
     _work_fit_features,
@@ -58,6 +61,12 @@ TABLES: tuple[Table, ...] = (
     segment_retention.TABLE,
     item_journeys.TABLE,
     loyalty_contrast.TABLE,
+    _work_loyalty_snapshots.TABLE,
+    loyalty_scores.TABLE,
+    loyalty_evaluation.TABLE,
+    _work_response_snapshots.TABLE,
+    response_scores.TABLE,
+    response_evaluation.TABLE,
     runs.TABLE,
 )
 

@@ -30,7 +30,7 @@ def build(
     described = _with_shop(buyers, as_of, features, loyal)
     windowed = described.select("*", *_windows(as_of), *_since(as_of), *_look_back(as_of))
     typical = _with_typical_gap(windowed)
-    return _with_attributes(_with_loyalty(typical, as_of, loyal), customers).select(*TABLE.columns)
+    return with_attributes(_with_loyalty(typical, as_of, loyal), customers).select(*TABLE.columns)
 
 
 def _with_shop(buyers: DataFrame, as_of: date, features: FeatureSettings, loyal: LoyalSettings) -> DataFrame:
@@ -147,7 +147,7 @@ def _with_loyalty(rows: DataFrame, as_of: date, loyal: LoyalSettings) -> DataFra
     return counted.crossJoin(F.broadcast(threshold)).withColumn("is_loyal", is_loyal)
 
 
-def _with_attributes(rows: DataFrame, customers: DataFrame | None) -> DataFrame:
+def with_attributes(rows: DataFrame, customers: DataFrame | None) -> DataFrame:
     """The customer's further attributes, each by its type: one whose every value is a number is a number."""
     if customers is None:
         return rows.withColumns({"numeric_attributes": _empty_map("double"), "text_attributes": _empty_map("string")})

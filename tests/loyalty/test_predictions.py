@@ -1,0 +1,188 @@
+"""Choosing, testing and scoring, on synthetic snapshots whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prediction_snapshots import AS_OF, CUSTOMERS, DAYS, HORIZON, loyalty_snapshots, response_snapshots, settings
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from habitue.config import resolve
+from habitue.errors import NotApplicable
+from habitue.models.lift import evaluate
+from habitue.models.lift_claim import CANNOT, MET, NOT_SHOWN, claim, claim_sentence
+from habitue.models.prediction_record import PredictionRecord
+from habitue.models.propensity import Propensity, Recipe
+from habitue.tables.loyalty import loyalty_prediction, response_prediction
+from habitue.tables.loyalty.loyalty_prediction import loyalty_evaluation, loyalty_scores
+from habitue.tables.loyalty.predicting import PLAIN_SORT
+from habitue.tables.loyalty.response_prediction import response_evaluation, response_scores, test_days
+
+CONFIG = resolve().config
+test_days.__test__ = False  # type: ignore[attr-defined]
+
+
+def predicted(snapshots: DataFrame, folder: Path, **changes: Any) -> loyalty_prediction.Prediction:
+    earlier = changes.pop("earlier", None)
+    return loyalty_prediction.build(
+        snapshots, AS_OF, settings(**changes), CONFIG.loyal, CONFIG.shop, str(folder / "mllib"), earlier, None
+    )
+
+
+@pytest.fixture(scope="module")
+def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("loyalty")
+    loyalty_snapshots(spark).write.parquet(str(folder / "snapshots"))
+    snapshots = spark.read.parquet(str(folder / "snapshots"))
+    found = predicted(snapshots, folder)
+    scores = loyalty_scores.TABLE.conform(found.loyalty_scores).collect()
+    evaluation = loyalty_evaluation.TABLE.conform(found.loyalty_evaluation).collect()
+    return {"prediction": found, "scores": scores, "evaluation": evaluation, "snapshots": snapshots}
+
+
+def test_what_was_planted_is_found_and_tested_on_the_newest_complete_snapshot(built: dict[str, Any]) -> None:
+    whole = [r for r in built["evaluation"] if r["is_whole_population"] and r["left_out_source"] is None]
+    by_model = {r["model"]: r for r in whole}
+    chosen = [r for r in whole if r["is_chosen"]]
+    assert len(whole) == 3 and len(chosen) == 1
+    assert chosen[0]["tested_on"] == AS_OF - timedelta(days=HORIZON)
+    assert chosen[0]["auc"] > 0.75
+    assert by_model[PLAIN_SORT]["auc"] < 0.6  # the plain score is noise here
+    assert by_model[PLAIN_SORT]["brier"] is None
+    regular = CUSTOMERS * 9 // 10
+    assert chosen[0]["customers"] == regular
+    assert chosen[0]["base_rate"] == pytest.approx(chosen[0]["positives"] / regular)
+    assert sum(decile["customers"] for decile in chosen[0]["reliability"]) == regular
+    assert f"{chosen[0]['lift_ratio']:.1f} times" in chosen[0]["says"]
+
+
+def test_what_the_customers_source_is_worth_is_shown(built: dict[str, Any]) -> None:
+    rows = {
+        r["left_out_source"]: r for r in built["evaluation"] if r["is_whole_population"] and r["model"] != PLAIN_SORT
+    }
+    assert "customers" in rows and not rows["customers"]["is_chosen"]
+    chosen = next(r for r in built["evaluation"] if r["is_chosen"] and r["is_whole_population"])
+    assert rows["customers"]["auc"] < chosen["auc"]
+
+
+def test_everyone_has_a_row_and_loyal_customers_no_probability(built: dict[str, Any]) -> None:
+    scores = built["scores"]
+    assert len(scores) == CUSTOMERS
+    loyal = [r for r in scores if r["is_loyal"]]
+    assert len(loyal) == CUSTOMERS // 10
+    assert all(r["probability"] is None and r["percentile"] is None and not r["is_prospect"] for r in loyal)
+    regular = [r for r in scores if not r["is_loyal"]]
+    assert all(0 < r["probability"] < 1 for r in regular)
+    prospects = [r for r in regular if r["is_prospect"]]
+    assert len(regular) * 0.05 <= len(prospects) <= len(regular) * 0.2
+    assert min(r["percentile"] for r in prospects) >= 90
+    assert all(1 <= len(r["reasons"]) <= 3 for r in prospects)
+    assert all(r["reasons"] is None for r in regular if not r["is_prospect"])
+
+
+def test_prospects_are_those_who_bought_lately(built: dict[str, Any]) -> None:
+    now = {r["customer_id"]: r for r in built["snapshots"].where(F.col("snapshot_on") == F.lit(AS_OF)).collect()}
+    prospects = [now[r["customer_id"]] for r in built["scores"] if r["is_prospect"]]
+    assert all(r["days_since_last_order"] < 45 for r in prospects)
+    said = [reason for r in built["scores"] if r["reasons"] for reason in r["reasons"]]
+    assert any("last bought" in reason for reason in said)
+
+
+def test_the_kept_model_scores_as_the_run_did(built: dict[str, Any]) -> None:
+    text = built["prediction"].loyalty.to_json()
+    record = PredictionRecord.from_json(text)
+    assert record.to_json() == text
+    model = Propensity.from_json(record.document, record.folder)
+    _, rows = loyalty_prediction.task_of(built["snapshots"], AS_OF, settings())
+    now = rows.where((F.col("snapshot_on") == F.lit(AS_OF)) & ~F.col("is_loyal"))
+    again = model.score(loyalty_prediction.folded(now, settings())).select("customer_id", "probability").collect()
+    before = {r["customer_id"]: r["probability"] for r in built["scores"]}
+    assert all(r["probability"] == pytest.approx(before[r["customer_id"]], rel=1e-9) for r in again)
+
+
+def test_what_came_after_the_test_changes_no_figure(built: dict[str, Any], tmp_path: Path) -> None:
+    """The scored snapshot is later than anything that the tests use."""
+    later = F.col("snapshot_on") == F.lit(AS_OF)
+    changed = built["snapshots"].withColumn(
+        "days_since_last_order", F.when(later, F.lit(1.0)).otherwise(F.col("days_since_last_order"))
+    )
+    again = predicted(changed, tmp_path).loyalty.evaluations
+    assert again == built["prediction"].loyalty.evaluations
+
+
+def test_a_challenger_needs_more_than_its_standard_error(built: dict[str, Any], tmp_path: Path) -> None:
+    kinds = {"gbt": settings().trees[0], "logistic": settings().linear[0]}
+    chosen = built["prediction"].loyalty.recipe
+    other = next(k for k in kinds if k != chosen.kind)
+    holder = replace(built["prediction"].loyalty, recipe=Recipe(other, kinds[other].model_dump()))
+    found = predicted(built["snapshots"], tmp_path, earlier=holder)
+    rows = {r["model"]: r for r in found.loyalty.evaluations if r["is_whole_population"] and not r["left_out_source"]}
+    gain = rows[chosen.name]["auc"] - rows[holder.recipe.name]["auc"]
+    if found.challenger is None:
+        assert found.loyalty.recipe == chosen and gain > 0
+        assert "beats the champion before" in found.loyalty.notes[0]
+    else:
+        assert found.loyalty.recipe == holder.recipe
+        assert found.challenger.recipe == chosen and not found.challenger.takes_over
+        assert "stays champion" in found.loyalty.notes[0]
+
+
+def test_too_few_positives_are_a_sentence(built: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(NotApplicable, match="a prediction needs 5000"):
+        predicted(built["snapshots"], tmp_path, min_positives=5000)
+
+
+def test_without_room_for_validation_the_newest_training_rows_choose(built: dict[str, Any], tmp_path: Path) -> None:
+    short = built["snapshots"].where(F.col("snapshot_on") >= F.lit(DAYS[2]))
+    task, _ = loyalty_prediction.task_of(short, AS_OF, settings())
+    assert task.validated_on is None
+    assert predicted(short, tmp_path, left_out_sources=False).loyalty.recipe.kind in ("gbt", "logistic")
+
+
+def test_training_rows_have_labels_that_were_known(built: dict[str, Any]) -> None:
+    task, _ = loyalty_prediction.task_of(built["snapshots"], AS_OF, settings())
+    assert (task.validated_on, task.tested_on) == (DAYS[2], DAYS[1])
+    for day, begins in ((DAYS[2], [DAYS[3]]), (DAYS[1], [DAYS[3], DAYS[2]])):
+        assert sorted(r[0] for r in task.training(day).select("begins_on").distinct().collect()) == begins
+    newest = replace(task, max_snapshots=1).training(DAYS[1])
+    assert [r[0] for r in newest.select("begins_on").distinct().collect()] == [DAYS[2]]
+
+
+def test_responses_are_scored_for_coming_campaigns(spark: SparkSession, tmp_path: Path) -> None:
+    response_snapshots(spark).write.parquet(str(tmp_path / "snapshots"))
+    snapshots = spark.read.parquet(str(tmp_path / "snapshots"))
+    found = response_prediction.build(snapshots, AS_OF, settings(), CONFIG.shop, str(tmp_path / "m"), None, None)
+    scores = response_scores.TABLE.conform(found.response_scores).collect()
+    assert {r["campaign_id"] for r in scores} == {"K6"}
+    assert len(scores) == 150
+    assert sum(r["reasons"] is not None for r in scores) >= 15
+    rows = response_evaluation.TABLE.conform(found.response_evaluation).collect()
+    chosen = next(r for r in rows if r["is_chosen"])
+    assert chosen["tested_on"] == AS_OF - timedelta(days=90)
+    assert chosen["horizon_days"] is None and chosen["auc"] > 0.6
+    assert chosen["customers"] == 300  # the campaigns of October and November; December's is over after the as-of
+
+
+def test_the_shortest_period_with_enough_responders_is_tested() -> None:
+    campaigns = [(date(2023, month, 1), date(2023, month, 20), 30) for month in range(1, 13)]
+    assert test_days(campaigns, AS_OF, 60) == (date(2023, 10, 3), date(2023, 7, 5))
+    assert test_days(campaigns, AS_OF, 100) == (date(2023, 7, 5), None)
+    with pytest.raises(NotApplicable, match="12 campaigns are over, with 360 responders"):
+        test_days(campaigns, AS_OF, 300)
+
+
+@pytest.mark.parametrize(("positives", "rest", "expected"), [(100, 2, MET), (100, 40, NOT_SHOWN), (100, 400, CANNOT)])
+def test_the_claim_is_met_only_by_the_lower_limit(positives: int, rest: int, expected: str) -> None:
+    """1,000 rows: the first 100 have the top scores and are positive; of the other 900, `rest` are."""
+    labels = [1] * positives + [1] * rest + [0] * (900 - rest)
+    scores = [2.0] * 100 + [1.0] * 900
+    found = evaluate(scores, labels, range(1000), None, None, share=0.1, draws=200, seed=1)
+    assert claim(found, 6.0) == expected
+    said = claim_sentence(found, 6.0, "customers", 30, "came back")
+    assert {"met": "holds", "not shown": "is not shown", "cannot hold here": "cannot hold"}[expected] in said
+    assert "within 30 days" in said
