@@ -21,7 +21,7 @@ THRESHOLD = 4
 def settings(**changes: Any) -> PredictionSettings:
     """Small models, so that tests are quick."""
     quick = {
-        "trees": [{"depth": 2, "iterations": 4, "step_size": 0.3}],
+        "trees": [{"depth": 2, "iterations": 2, "step_size": 0.3}],
         "linear": [{"bins": 4, "penalty": 0.01}],
         "folds": 2,
         "min_positives": 20,
@@ -30,8 +30,8 @@ def settings(**changes: Any) -> PredictionSettings:
     return resolve(overrides={"prediction": {**quick, **changes}}).config.prediction
 
 
-def loyalty_snapshots(spark: SparkSession, seed: int = 5, *, labels_from: int = 0) -> DataFrame:
-    """Four days of 300 customers; `labels_from` shuffles the labels of the snapshots from that one on, newest first."""
+def loyalty_snapshots(spark: SparkSession, seed: int = 5) -> DataFrame:
+    """Four days of 300 customers."""
     rows = []
     for number, day in enumerate(DAYS):
         for i in range(CUSTOMERS):

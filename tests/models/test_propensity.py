@@ -20,9 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from habitue.config import resolve
-from habitue.models import propensity
 from habitue.models.lift import auc
-from habitue.models.propensity import FeatureSet, Propensity, Recipe, fit, fold, recipes
+from habitue.models.propensity import FeatureSet, Propensity, Recipe, fit, fold, recipes, training_rows
 
 BOTH = pytest.mark.parametrize("recipe", [SMALL_TREES, SMALL_LOGISTIC], ids=["gbt", "logistic"])
 
@@ -151,26 +150,26 @@ def test_a_stored_model_gives_the_same_scores(
     pd.testing.assert_frame_equal(_scores(loaded, rows), _scores(model, rows))
 
 
-def test_a_bound_on_training_rows_keeps_whole_customers(
-    rows: DataFrame, fitted: dict[str, Propensity], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept: list[int] = []
-    real = propensity._training_rows
-
-    def counted(*arguments: object) -> DataFrame:
-        frame = real(*arguments)  # type: ignore[arg-type]
-        kept.append(frame.count())
-        return frame
-
-    monkeypatch.setattr(propensity, "_training_rows", counted)
-    fit(rows, FEATURES, SMALL_LOGISTIC, settings(training_rows=500))  # of about 930 a fold
-    assert len(kept) == 3 and all(400 < n < 600 for n in kept)
-    assert all(n % 2 == 0 for n in kept)  # both snapshots of a customer, or none
+def test_a_bound_on_training_rows_keeps_whole_customers(rows: DataFrame) -> None:
+    every = training_rows(rows, FEATURES, settings())
+    some = training_rows(rows, FEATURES, settings(training_rows=500))
+    assert len(every.labels) == 1400
+    assert 400 < len(some.labels) < 600
+    assert len(some.labels) % 2 == 0  # both snapshots of a customer, or none
 
 
 def test_one_class_only_is_refused_with_the_reason(rows: DataFrame) -> None:
     with pytest.raises(ValueError, match="hold 0 positives"):
         fit(rows.withColumn("label", F.lit(0)), FEATURES, SMALL_LOGISTIC, settings())
+
+
+def test_some_features_of_rows_that_were_fetched_are_those_features(rows: DataFrame) -> None:
+    fewer = FeatureSet(FEATURES.numeric[1:], FEATURES.text[:1])
+    fetched = training_rows(rows, FEATURES, settings())
+    own = fit(rows, fewer, SMALL_LOGISTIC, settings())
+    assert fit(fetched, fewer, SMALL_LOGISTIC, settings()).features == fewer
+    first, second = _scores(own, rows), _scores(fit(fetched, fewer, SMALL_LOGISTIC, settings()), rows)
+    np.testing.assert_allclose(first["score"], second["score"], atol=1e-4)
 
 
 def test_fold_is_the_published_hash(spark: SparkSession) -> None:

@@ -17,7 +17,6 @@ from habitue.models.score_calibration import (
     expected_calibration_error,
     fit_calibrator,
     group_by_score,
-    groups_by_fold,
     pooled,
     reliability,
 )
@@ -91,29 +90,10 @@ def test_one_level_for_every_score(spark: SparkSession) -> None:
     assert [row[0] for row in frame.select(one.probability(F.col("score"))).collect()] == [0.3, 0.3, 0.3]
 
 
-def test_groups_of_spark_are_the_rows_where_they_are_few(spark: SparkSession) -> None:
-    rows = [(0, 1.0, 1), (0, 1.0, 0), (0, 2.0, 1), (1, 1.0, 0), (1, 3.0, 1)]
-    found = groups_by_fold(spark.createDataFrame(rows, "fold int, score double, label int"))
-    assert {k: (g.scores.tolist(), g.rows.tolist(), g.positives.tolist()) for k, g in found.items()} == {
-        0: ([1.0, 2.0], [2, 1], [1, 1]),
-        1: ([1.0, 3.0], [1, 1], [0, 1]),
-    }
-    both = pooled([found[0], found[1]])
+def test_groups_of_several_folds_are_added_up_by_score() -> None:
+    one, other = group_by_score([1.0, 1.0, 2.0], [1, 0, 1]), group_by_score([1.0, 3.0], [0, 1])
+    both = pooled([one, other])
     assert (both.scores.tolist(), both.rows.tolist(), both.positives.tolist()) == ([1, 2, 3], [3, 1, 1], [1, 1, 1])
-
-
-def test_groups_of_spark_are_bounded_and_lose_little(spark: SparkSession) -> None:
-    scores, _, labels = _drawn(20_000, seed=6)
-    frame = spark.createDataFrame(
-        [(i % 2, float(s), int(y)) for i, (s, y) in enumerate(zip(scores, labels, strict=True))],
-        "fold int, score double, label int",
-    )
-    found = groups_by_fold(frame, most_groups=400)
-    assert sum(len(groups.scores) for groups in found.values()) <= 400
-    together = pooled(list(found.values()))
-    assert together.rows.sum() == 20_000 and together.positives.sum() == labels.sum()
-    coarse, fine = (fit_calibrator(g, ISOTONIC_FROM) for g in (together, group_by_score(scores, labels)))
-    assert np.abs(coarse.probability_numpy(scores) - fine.probability_numpy(scores)).mean() < 0.01
 
 
 def test_error_by_hand() -> None:

@@ -192,6 +192,13 @@ class TrainingRows:
     folds: Ints
     labels: Floats
 
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The features that some row has."""
+        is_known = np.hstack([~np.isnan(self.numbers), self.texts != None])  # noqa: E711  elementwise
+        has = [bool(some) for some in is_known.any(axis=0)]
+        return tuple(name for name, is_there in zip(self.features.names, has, strict=True) if is_there)
+
     def of(self, features: FeatureSet) -> TrainingRows:
         """The same rows with some of the features."""
         numbers = [self.features.numeric.index(name) for name in features.numeric]

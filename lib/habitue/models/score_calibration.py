@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pyspark.ml.feature import Bucketizer
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit
 
 Floats = NDArray[np.float64]
 
-MOST_GROUPS = 10_000  # of scores, on the driver
-QUANTILE_ACCURACY = 100_000  # 1 / the error in rank: below a tenth of a group
 BINS = 10  # of reliability, with equally many rows
 
 
@@ -86,21 +82,6 @@ def group_by_score(scores: ArrayLike, labels: ArrayLike) -> ScoreGroups:
     rows = np.bincount(position, minlength=len(values)).astype(np.float64)
     positives: Floats = np.bincount(position, np.asarray(labels, dtype=np.float64), len(values)).astype(np.float64)
     return ScoreGroups(values, rows, positives)
-
-
-def groups_by_fold(scored: DataFrame, *, most_groups: int = MOST_GROUPS) -> dict[int, ScoreGroups]:
-    """Groups of the rows of each `fold`, with the columns `score` and `label`: at most `most_groups` of all folds together.
-
-    A group is what falls between two neighbouring quantiles of all scores: where scores are few, the rows of equal score.
-    """
-    folds = sorted(row["fold"] for row in scored.select("fold").distinct().collect())
-    if not folds:
-        return {}
-    bucket = Bucketizer(splits=_splits(scored, most_groups // len(folds)), inputCol="score", outputCol="score_group")
-    grouped = bucket.transform(scored).groupBy("fold", "score_group")
-    sums = grouped.agg(F.avg("score").alias("score"), F.count("score").alias("rows"), F.sum("label").alias("positives"))
-    collected = sorted(sums.collect(), key=lambda row: (row["fold"], row["score_group"]))
-    return {fold: _as_groups([row for row in collected if row["fold"] == fold]) for fold in folds}
 
 
 def pooled(several: Sequence[ScoreGroups]) -> ScoreGroups:
@@ -187,17 +168,3 @@ def _interpolated(score: Column, knots: Sequence[tuple[float, float]]) -> Column
     x0, x1 = F.element_at(scores, left), F.element_at(scores, left + 1)
     y0, y1 = F.element_at(levels, left), F.element_at(levels, left + 1)
     return F.when(score.isNotNull(), y0 + (y1 - y0) * (inside - x0) / (x1 - x0))
-
-
-def _splits(scored: DataFrame, groups: int) -> list[float]:
-    """Quantiles of the scores, each once, between the infinities."""
-    steps = [(i + 1) / groups for i in range(groups - 1)]
-    edges = scored.select(F.percentile_approx("score", steps, QUANTILE_ACCURACY).alias("edges")).collect()[0]["edges"]
-    return [-inf, *sorted(set(edges)), inf]
-
-
-def _as_groups(rows: Sequence[Any]) -> ScoreGroups:
-    scores, counts, positives = (
-        np.array([row[name] for row in rows], dtype=np.float64) for name in ("score", "rows", "positives")
-    )
-    return ScoreGroups(scores, counts, positives)

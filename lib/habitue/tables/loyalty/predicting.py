@@ -278,7 +278,7 @@ def _without_sources(
 ) -> list[dict[str, Any]]:
     """The champion tested again without the features of each optional source: what that source is worth."""
     rows = []
-    optional = sorted({task.sources[name] for name in task.features.names} - {"orders"})
+    optional = sorted({task.sources[name] for name in known.present} - {"orders"})
     for source in optional if settings.left_out_sources else []:
         kept = without(task.features, task.sources, source)
         tested = tested_on_later_rows(task, known, kept, recipe, settings, counts)

@@ -111,10 +111,18 @@ def _scores(now: DataFrame, studied: Studied, prediction: PredictionSettings, cu
 
 
 def with_percentile(scored: DataFrame, within: list[str], top_share: float) -> DataFrame:
-    """`scored` with `percentile` (0-100: share of the rows, of each `within`, with lower scores) and `is_prospect`."""
-    order = Window.partitionBy(*within).orderBy("score")
-    placed = scored.withColumn("percentile", 100 * F.percent_rank().over(order))
-    return placed.withColumn("is_prospect", F.col("percentile") >= 100 * (1 - top_share))
+    """`scored` with `percentile` (0-100: share of the rows, of each `within`, with lower scores) and `is_prospect`.
+
+    Prospects are the top share, and who ties with the last of them.
+    """
+    group = Window.partitionBy(*within)
+    from_below, from_above = group.orderBy("score"), group.orderBy(F.desc("score"))
+    wanted = F.ceil(top_share * F.count(F.lit(1)).over(group))
+    return scored.select(
+        "*",
+        (100 * F.percent_rank().over(from_below)).alias("percentile"),
+        (F.rank().over(from_above) <= wanted).alias("is_prospect"),
+    )
 
 
 def reasons_of(
