@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from propensity_rows import FEATURES, SMALL_LOGISTIC, SMALL_TREES, as_rows, collected, settings, synthetic
 from pyspark.sql import SparkSession
 from small_shop import AS_OF, assert_facts, configured, run, small_shop
 
+from habitue.models.lift import auc
+from habitue.models.propensity import Propensity, Recipe, fit
 from habitue.query import answer
 from habitue.session import is_connect
 from habitue.store import Store
@@ -46,8 +49,21 @@ def test_main_job_has_the_same_facts(spark: SparkSession, tmp_path: Path) -> Non
     assert is_connect(spark)
     shop = small_shop()
     config = configured(tmp_path / "warehouse", shop.write(tmp_path))
-    result = run(spark, config, AS_OF, only=("clean", "features"))
+    result = run(spark, config, AS_OF, only=("clean", "features", "segments"))
     store = Store(spark, config)
     assert_facts(store, shop, result)
     counted = answer(store, "SELECT count(*) AS customers FROM customer_features_latest", "csv")
     assert counted == f"customers\n{result.written['customer_features']}"
+    placed = answer(store, "SELECT sum(customers) AS customers FROM segments_latest", "csv")
+    assert placed == counted
+
+
+@pytest.mark.parametrize("recipe", [SMALL_TREES, SMALL_LOGISTIC], ids=["gbt", "logistic"])
+def test_predictions_are_fitted_stored_and_scored(spark: SparkSession, recipe: Recipe, tmp_path: Path) -> None:
+    rows = as_rows(spark, synthetic(customers=300))
+    model = fit(rows, FEATURES, recipe, settings())
+    scored = collected(model.score(rows))
+    reached = auc(scored["score"], scored["label"])
+    assert reached is not None and reached > 0.7
+    model.save(str(tmp_path / "model"))
+    assert collected(Propensity.load(str(tmp_path / "model")).score(rows)).equals(scored)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Iterator
-from datetime import date, datetime, timezone
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import shop_content
+import yaml
 from browser import CHROMIUM, Tab, browser
 from pyspark.sql import SparkSession
 
 from habitue.config import resolve
 from habitue.errors import HabitueError
-from habitue.pipeline import Run
-from habitue.progress import ConsoleProgress
 from habitue.report import glossary_markdown, wording, write_report
 from habitue.report.page import page
 from habitue.report.parts import Content
 from habitue.store import Store
 
+TOUR = Path(__file__).parents[2] / "notebooks" / "tour.py"
 MOST_BYTES = 8_000_000
 WIDTHS = {"desktop": (1280, 900), "phone": (375, 812), "small phone": (360, 640)}
 MUST_HAVE_CHROMIUM = os.environ.get("CHROMIUM_REQUIRED") == "1"
@@ -236,10 +237,10 @@ ORDERS = """order,customer,when,total
 """
 
 
-def test_a_run_writes_the_report_of_its_tables(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_tour_runs_and_the_report_is_of_its_tables(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nine of ten orders can be used: 10 + 20 + 30 + 40 + 5 + 15.50 + 7.25 + 2.75 + 100 = 230.50."""
-    from rich.console import Console
-
     (tmp_path / "orders.csv").write_text(ORDERS)
     columns = {"order_id": "order", "customer_id": "customer", "ordered_at": "when", "amount": "total"}
     settings = {
@@ -252,9 +253,12 @@ def test_a_run_writes_the_report_of_its_tables(spark: SparkSession, tmp_path: Pa
     store = Store(spark, config, "run1")
     with pytest.raises(HabitueError, match="no tables"):
         write_report(store, config)
-    now = datetime(2024, 3, 2, tzinfo=timezone.utc)
-    progress = ConsoleProgress(Console(quiet=True))
-    result = Run(store, config, now, progress, "run1").execute(None)
+    file = tmp_path / "shop.yml"
+    file.write_text(yaml.safe_dump(settings))
+    monkeypatch.setenv("HABITUE_CONFIG", str(file))
+    result = runpy.run_path(str(TOUR))["result"]
+    shown = capsys.readouterr().out
+    assert "segments_latest" in shown and "return_probability" in shown  # what the notebook's cells print
     path = write_report(store, config, result)
     assert path == str(tmp_path / "warehouse" / "report.html") and result.as_of == date(2024, 3, 2)
     text = Path(path).read_text(encoding="utf-8").replace(wording.NBSP, " ")
