@@ -48,15 +48,18 @@ def test_steps_are_scikit_learns_isotonic_regression() -> None:
     scores, _, labels = _drawn(20_000, seed=3)
     found = fit_calibrator(group_by_score(scores, labels), ISOTONIC_FROM)
     theirs = IsotonicRegression(out_of_bounds="clip").fit(scores, labels).predict(scores)
-    kept = (theirs > 1 / 20_002) & (theirs < 20_001 / 20_002)
+    kept = (theirs > 0.01) & (theirs < 0.9)  # at the ends, where a step has few rows, Laplace's rule comes in
+    assert kept.mean() > 0.5
     np.testing.assert_allclose(found.probability_numpy(scores)[kept], theirs[kept], atol=1e-9)
 
 
 def test_nothing_is_certain() -> None:
-    # 600 rows without a positive below, 600 positives above: 1 of 1,202 and 1,201 of 1,202 at most.
+    # 600 rows without a positive below, 600 positives above: 1 of 602 at least and 601 of 602 at most.
     groups = ScoreGroups(np.array([0.0, 1.0]), np.array([600.0, 600.0]), np.array([0.0, 600.0]))
     low, high = fit_calibrator(groups, ISOTONIC_FROM).probability_numpy([-9.0, 9.0])
-    assert (low, high) == pytest.approx((1 / 1202, 1201 / 1202))
+    assert (low, high) == pytest.approx((1 / 602, 601 / 602))
+    top = fit_calibrator(ScoreGroups(groups.scores, np.array([1000.0, 1.0]), np.array([600.0, 1.0])), ISOTONIC_FROM)
+    assert top.probability_numpy([1.0])[0] == pytest.approx(2 / 3)  # a single row on top
     few = fit_calibrator(ScoreGroups(groups.scores, np.array([6.0, 6.0]), np.array([0.0, 6.0])), ISOTONIC_FROM)
     low, high = few.probability_numpy([0.0, 1.0])
     assert (low, high) == pytest.approx((1 / 8, 7 / 8), abs=1e-3)  # Platt's targets: 1 / (6 + 2) and 7 / 8

@@ -126,11 +126,13 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins
 def _isotonic(groups: ScoreGroups) -> Calibrator:
     """The rising step function nearest to the groups' rates, joined between the ends of its steps.
 
-    No step says 0 or 1: of n rows none says more than 1 of n + 2 (Laplace).
+    No step says 0 or 1: one of n rows says at least 1 / (n + 2) and at most (n + 1) / (n + 2) (Laplace), so that a single
+    customer at the top is no certainty.
     """
     fitted = isotonic_regression(groups.positives / groups.rows, weights=groups.rows)
-    total = groups.rows.sum()
-    level = np.clip(fitted.x, 1 / (total + 2), (total + 1) / (total + 2))
+    starts, lengths = fitted.blocks[:-1], np.diff(fitted.blocks)
+    rows = np.repeat(np.add.reduceat(groups.rows, starts), lengths)
+    level = np.maximum.accumulate(np.clip(fitted.x, 1 / (rows + 2), (rows + 1) / (rows + 2)))
     ends = np.unique(np.concatenate([fitted.blocks[:-1], fitted.blocks[1:] - 1]))
     return Calibrator("isotonic", tuple((float(groups.scores[i]), float(level[i])) for i in ends))
 
