@@ -39,6 +39,8 @@ def content() -> Content:
         "retention": {"curves": curves(), "names": segments()[["segment_id", "name"]]},
         "journeys": {"steps": journeys()},
         "loyalty": {"contrasts": contrasts()},
+        "prospects": {"evaluation": evaluation(), "counts": _prospects(), "reasons": _said()},
+        "responses": {"evaluation": evaluation(), "coming": _coming(), "reasons": _said().head(0)},
         "patterns": {"patterns": patterns()},
         "rows-in": {"accounts": _accounts(), "reasons": _reasons(), "left_out": _left_out()},
         "definitions": {},
@@ -62,7 +64,9 @@ def small_shop() -> Content:
         "rows-in": {"accounts": _accounts(), "reasons": _reasons().head(0), "left_out": _left_out()},
         "definitions": {},
     }
-    absent = dict.fromkeys(("retention", "journeys", "loyalty", "patterns"), "orders name no products")
+    absent = dict.fromkeys(
+        ("retention", "journeys", "loyalty", "prospects", "responses", "patterns"), "orders name no products"
+    )
     return Content(Shop("Dates", None, AS_OF, SHOP.run_id, SHOP.code_version, SHOP.started_at), frames, absent)
 
 
@@ -282,3 +286,36 @@ def _reasons() -> pd.DataFrame:
 def _left_out() -> pd.DataFrame:
     rows = [("sends", "sources.sends is not configured"), ("responses", "sources.responses is not configured")]
     return pd.DataFrame(rows, columns=["table_name", "detail"])
+
+
+def evaluation() -> pd.DataFrame:
+    """A chosen model, another, the plain sort, one source left out, and the customers who are far from loyal."""
+    deciles = [{"mean_probability": p, "observed_rate": p * 0.9, "customers": 185} for p in np.linspace(0.01, 0.4, 10)]
+    everyone, far = "regular customers", "regular customers below 0.8 of the loyal threshold"
+    rows = [
+        ("logistic <b>12</b> bins", True, everyone, True, 9.5, 6.8, 12.9, None, deciles),
+        ("gbt depth 3", False, everyone, True, 7.0, 4.9, None, None, deciles),
+        ("plain sort", False, everyone, True, 6.1, 4.4, 8.1, None, []),
+        ("logistic <b>12</b> bins", False, everyone, True, 9.4, 6.7, 12.8, "customers", deciles),
+        ("logistic <b>12</b> bins", True, far, False, None, None, None, None, deciles),
+    ]
+    names = ["model", "is_chosen", "population", "is_whole_population", "lift_ratio", "lift_low", "lift_high"]
+    found = pd.DataFrame(rows, columns=[*names, "left_out_source", "reliability"], dtype=object)
+    figures = {"customers": 1_851, "base_rate": 0.066, "auc": 0.859, "average_precision": 0.329, "brier": 0.0526}
+    others = {"lift_ceiling": None, "sort_lift_ratio": 6.1, "tested_on": date(2017, 10, 3)}
+    return found.assign(**figures, **others, says="The claim of 6 times holds here <i>.")
+
+
+def _prospects() -> pd.DataFrame:
+    row = (188, 0.344, 0.074)
+    return pd.DataFrame([row], columns=["prospects", "prospect_probability", "probability"], dtype=object)
+
+
+def _said() -> pd.DataFrame:
+    rows = [("bought on … days in the last … days, others on …", 120), ("attribute <i>: …", 8)]
+    return pd.DataFrame(rows, columns=["reason", "customers"], dtype=object)
+
+
+def _coming() -> pd.DataFrame:
+    rows = [("K<27>", 500, 0.16), ("K28", 1_200, 0.09)]
+    return pd.DataFrame(rows, columns=["campaign_id", "customers", "probability"], dtype=object)
