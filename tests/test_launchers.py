@@ -51,10 +51,10 @@ def rows(folder: Path) -> list[str]:
 
 
 def test_console_script_and_spark_submit_leave_the_same_tables(tmp_path: Path) -> None:
-    sources = small_shop().write(tmp_path / "shop")
+    orders = small_shop().write(tmp_path / "shop")["orders"]
     file = tmp_path / "shop.yml"
     settings = {"tracking": {"uri": None}, "spark": {"driver_memory": "1g", "shuffle_partitions": 4}}
-    file.write_text(yaml.safe_dump({"sources": {n: {"path": p} for n, p in sources.items()}, **settings}))
+    file.write_text(yaml.safe_dump({"sources": {"orders": {"path": orders}}, **settings}))
     console, submitted = tmp_path / "console", tmp_path / "submitted"
     options = [
         "--config",
