@@ -39,6 +39,8 @@ QUICK = {
     "min_segment_customers": 20,
 }
 
+pytestmark = pytest.mark.soak  # four snapshots of a shop take minutes: `make soak`
+
 
 def orders(slower_from: int | None = None) -> list[tuple[str, str, float]]:
     """420 days of orders; every gap that starts on day `slower_from` or later is three times as long."""
