@@ -73,10 +73,14 @@ def main() -> None:
     if arguments.scale:
         figures: Any = scale(spark, config.config.prediction, arguments.scale_customers)
     else:
+        judged = []
         with tempfile.TemporaryDirectory(prefix="habitue-loyalty-") as folder:
-            judged = [found for name in arguments.tasks for found in TASKS[name](spark, Path(folder))]
+            for name in arguments.tasks:
+                for found in TASKS[name](spark, Path(arguments.snapshots or folder)):
+                    _print(found)
+                    judged.append(found)
         means = _means(judged)
-        for one in [*judged, *means]:
+        for one in means:
             _print(one)
         figures = {one.name: {"rows": one.rows, "base_rate": one.base_rate, **one.figures} for one in [*judged, *means]}
     if arguments.json:
@@ -86,6 +90,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=lambda text: text.split(","), default=list(TASKS), help=",".join(TASKS))
+    parser.add_argument("--snapshots", help="keep the snapshots in this folder, and read those that are there already")
     parser.add_argument("--scale", action="store_true", help="time and memory of one fit to many synthetic rows")
     parser.add_argument("--scale-customers", type=int, default=1_000_000, help="default: %(default)s")
     parser.add_argument("--json", help="write the figures to this file")
@@ -131,11 +136,8 @@ def responses(spark: SparkSession, folder: Path) -> Iterator[Judged]:
         shop.customers,
         shop.products,
     )
-    built.write.parquet(str(folder / "responses"))
     own = _work_response_snapshots
-    rows, features = with_features(
-        spark.read.parquet(str(folder / "responses")), own.NUMERIC_FEATURES, own.TEXT_FEATURES
-    )
+    rows, features = with_features(_kept(built, folder / "responses"), own.NUMERIC_FEATURES, own.TEXT_FEATURES)
     labelled = rows.where("has_responded IS NOT NULL").withColumns(
         {
             "begins_on": F.col("starts_on"),
@@ -167,9 +169,14 @@ def _snapshots(
     built = _work_loyalty_snapshots.on_days(
         wanted, lines, config.features, config.loyal, shop.customers, shop.products, **known
     )
-    built.write.parquet(str(place))
-    frame = lines.sparkSession.read.parquet(str(place))
+    frame = _kept(built, place)
     return with_features(frame, snapshot_features.NUMERIC_FEATURES, snapshot_features.TEXT_FEATURES)
+
+
+def _kept(built: DataFrame, place: Path) -> DataFrame:
+    if not (place / "_SUCCESS").exists():
+        built.write.mode("overwrite").parquet(str(place))
+    return built.sparkSession.read.parquet(str(place))
 
 
 def _labelled(rows: DataFrame, days: tuple[date, ...]) -> DataFrame:
@@ -274,7 +281,7 @@ def _peers(task: Task, settings: PredictionSettings) -> dict[str, dict[str, floa
         _in_pandas(rows, task, settings)
         for rows in (task.training(task.tested_on), task.judged(task.tested_on, task.as_of))
     )
-    names = list(task.features.numeric)
+    names = [name for name in task.features.numeric if training[name].notna().any()]
     models: dict[str, tuple[Callable[[], Any], bool]] = {
         "sklearn_gbm": (lambda: HistGradientBoostingClassifier(random_state=0), False),
         "sklearn_logistic": (
@@ -335,7 +342,7 @@ def _print(one: Judged) -> None:
     print(f"{'':18s} {'AUC':>6s} {'AP':>6s} {'ratio':>6s} {'ECE':>6s} {'ratio below .8 L':>17s}")
     for model, found in one.figures.items():
         shown = [_shown(found.get(name)) for name in FIGURES]
-        print(f"{model:18s} {shown[0]:>6s} {shown[1]:>6s} {shown[2]:>6s} {shown[3]:>6s} {shown[4]:>17s}")
+        print(f"{model:18s} {shown[0]:>6s} {shown[1]:>6s} {shown[2]:>6s} {shown[3]:>6s} {shown[4]:>17s}", flush=True)
 
 
 def _shown(value: float | None) -> str:
@@ -353,10 +360,14 @@ def scale(spark: SparkSession, settings: PredictionSettings, customers: int) -> 
             *(F.round(F.abs(F.randn(settings.seed + i)) * 10, 1).alias(name) for i, name in enumerate(names)),
         )
         odds = 1 / (1 + F.exp(4 - F.col("feature_0") / 8 + F.col("feature_1") / 10 - F.col("feature_2") / 12))
-        labelled = drawn.withColumn("label", (F.rand(settings.seed) < odds).cast("int"))
-        labelled.withColumn("fold", propensity.fold(F.col("customer_id"), settings.folds)).write.parquet(
-            f"{folder}/rows"
+        labelled = drawn.withColumns(
+            {
+                "label": (F.rand(settings.seed) < odds).cast("int"),
+                "begins_on": F.lit(CUTS[0]),
+                "fold": propensity.fold(F.col("customer_id"), settings.folds),
+            }
         )
+        labelled.write.parquet(f"{folder}/rows")
         rows = spark.read.parquet(f"{folder}/rows")
         all_rows = settings.model_copy(update={"training_rows": customers * 6})
         figures: dict[str, float] = {"customers": customers}

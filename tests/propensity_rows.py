@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
@@ -14,6 +16,7 @@ FEATURES = FeatureSet(("purchase_days_90d", "days since.last", "it's `noise`"), 
 SMALL_TREES = Recipe("gbt", {"depth": 2, "iterations": 8, "step_size": 0.3})
 SMALL_LOGISTIC = Recipe("logistic", {"bins": 5, "penalty": 0.01})
 CUSTOMERS = 700
+FIRST_DAY = date(2026, 1, 1)
 
 
 def settings(**changes: object) -> PredictionSettings:
@@ -53,7 +56,8 @@ def as_rows(spark: SparkSession, frame: pd.DataFrame, folds: int = 3) -> DataFra
     types |= dict.fromkeys(("customer_id", *FEATURES.text), "string")
     schema = ", ".join(f"`{name.replace('`', '``')}` {types.get(name, 'int')}" for name in frame.columns)
     rows = spark.createDataFrame(plain.to_dict("split")["data"], schema)
-    return rows.withColumn("fold", fold(F.col("customer_id"), folds))
+    dated = rows.withColumn("begins_on", F.date_add(F.lit(FIRST_DAY), 30 * F.col("snapshot")))
+    return dated.withColumn("fold", fold(F.col("customer_id"), folds))
 
 
 def collected(rows: DataFrame) -> pd.DataFrame:

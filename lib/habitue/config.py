@@ -177,6 +177,7 @@ class PredictionSettings(Settings):
     min_positives: Annotated[int, Field(ge=10)]
     trees: Annotated[tuple[TreeSettings, ...], Field(min_length=1)]
     linear: Annotated[tuple[LinearSettings, ...], Field(min_length=1)]
+    calibration_positives: Annotated[int, Field(ge=10)]
     isotonic_positives: Annotated[int, Field(ge=10)]
     bootstrap_draws: Annotated[int, Field(ge=100, le=10_000)]
     evaluated_rows: Annotated[int, Field(ge=1000)]

@@ -158,6 +158,21 @@ def test_a_bound_on_training_rows_keeps_whole_customers(rows: DataFrame) -> None
     assert len(some.labels) % 2 == 0  # both snapshots of a customer, or none
 
 
+def test_probabilities_are_those_of_the_newest_days(spark: SparkSession) -> None:
+    # The rows of the second snapshot turn out half as often as those of the first.
+    frame = synthetic(seed=5, customers=2000)
+    is_late = frame["snapshot"] == 1
+    kept = np.random.default_rng(6).random(len(frame)) < 0.5
+    frame["label"] = np.where(is_late & ~kept, 0, frame["label"])
+    rows = as_rows(spark, frame)
+    late = frame.loc[is_late, "label"]
+    for positives, expected in ((int(late.sum()) // 2, late.mean()), (10_000, frame["label"].mean())):
+        model = fit(rows, FEATURES, SMALL_LOGISTIC, settings(calibration_positives=positives))
+        said = model.score(rows.where("snapshot = 1")).agg(F.avg("probability")).collect()[0][0]
+        assert said == pytest.approx(expected, abs=0.02)
+    assert frame["label"].mean() - late.mean() > 0.08
+
+
 def test_one_class_only_is_refused_with_the_reason(rows: DataFrame) -> None:
     with pytest.raises(ValueError, match="hold 0 positives"):
         fit(rows.withColumn("label", F.lit(0)), FEATURES, SMALL_LOGISTIC, settings())

@@ -44,22 +44,29 @@ def test_known_probabilities_are_recovered(rows: int, kind: str, tolerance: floa
     assert error is not None and error < 0.02
 
 
-def test_steps_are_scikit_learns_isotonic_regression() -> None:
+def test_steps_are_scikit_learns_isotonic_regression_but_for_one_row_of_the_base_rate() -> None:
     scores, _, labels = _drawn(20_000, seed=3)
-    found = fit_calibrator(group_by_score(scores, labels), ISOTONIC_FROM)
+    said = fit_calibrator(group_by_score(scores, labels), ISOTONIC_FROM).probability_numpy(scores)
     theirs = IsotonicRegression(out_of_bounds="clip").fit(scores, labels).predict(scores)
-    kept = (theirs > 0.01) & (theirs < 0.9)  # at the ends, where a step has few rows, Laplace's rule comes in
-    assert kept.mean() > 0.5
-    np.testing.assert_allclose(found.probability_numpy(scores)[kept], theirs[kept], atol=1e-9)
+    _, step, rows = np.unique(theirs, return_inverse=True, return_counts=True)
+    expected = (theirs * rows[step] + labels.mean()) / (rows[step] + 1)
+    is_large = rows[step] >= 100
+    assert is_large.mean() > 0.5
+    np.testing.assert_allclose(said[is_large], expected[is_large], atol=1e-3)
+    assert said.mean() == pytest.approx(labels.mean(), abs=1e-3)
 
 
 def test_nothing_is_certain() -> None:
-    # 600 rows without a positive below, 600 positives above: 1 of 602 at least and 601 of 602 at most.
+    # 600 rows without a positive below, 600 positives above, and half a positive in one row more in each.
     groups = ScoreGroups(np.array([0.0, 1.0]), np.array([600.0, 600.0]), np.array([0.0, 600.0]))
     low, high = fit_calibrator(groups, ISOTONIC_FROM).probability_numpy([-9.0, 9.0])
-    assert (low, high) == pytest.approx((1 / 602, 601 / 602))
+    assert (low, high) == pytest.approx((0.5 / 601, 600.5 / 601))
     top = fit_calibrator(ScoreGroups(groups.scores, np.array([1000.0, 1.0]), np.array([600.0, 1.0])), ISOTONIC_FROM)
-    assert top.probability_numpy([1.0])[0] == pytest.approx(2 / 3)  # a single row on top
+    assert top.probability_numpy([1.0])[0] == pytest.approx((1 + 601 / 1001) / 2)  # a single row on top
+    # A single row at the bottom does not lift those above it: together they have 100.x positives of 100,001.
+    rows, positives = np.array([1.0, 100_000.0, 1000.0]), np.array([0.0, 100.0, 900.0])
+    bottom = fit_calibrator(ScoreGroups(np.array([0.0, 1.0, 2.0]), rows, positives), ISOTONIC_FROM)
+    assert bottom.probability_numpy([0.0, 1.0]) == pytest.approx([0.001, 0.001], abs=1e-5)
     few = fit_calibrator(ScoreGroups(groups.scores, np.array([6.0, 6.0]), np.array([0.0, 6.0])), ISOTONIC_FROM)
     low, high = few.probability_numpy([0.0, 1.0])
     assert (low, high) == pytest.approx((1 / 8, 7 / 8), abs=1e-3)  # Platt's targets: 1 / (6 + 2) and 7 / 8

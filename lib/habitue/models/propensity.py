@@ -1,6 +1,7 @@
 """Who will: one model a fold of customers, each trained on the other folds, so that nobody is scored by a model that saw them.
 
-The same encoding trains and scores. Rows have customer_id, fold, the features and, to train on, label. Training rows come to
+The same encoding trains and scores. Rows have customer_id, fold, the features and, to train on, label and begins_on, the
+first day that the features do not know. Training rows come to
 the driver, so many that its memory stays flat (`prediction.training_rows`); scoring stays where the rows are.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pyspark import cloudpickle, inheritable_thread_target
 from pyspark.ml.classification import GBTClassificationModel
 from pyspark.ml.functions import array_to_vector
@@ -183,7 +185,8 @@ class Propensity:
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """Rows on the driver: numbers (rows, numbers) with NaN where missing, texts (rows, texts), folds and labels (rows,)."""
+    """Rows on the driver: numbers (rows, numbers) with NaN where missing, texts (rows, texts); folds, labels and days that
+    they begin on, as days since 1970 (rows,)."""
 
     session: SparkSession
     features: FeatureSet
@@ -191,20 +194,23 @@ class TrainingRows:
     texts: Texts
     folds: Ints
     labels: Floats
+    days: Ints
 
     @property
-    def present(self) -> tuple[str, ...]:
+    def present(self) -> FeatureSet:
         """The features that some row has."""
-        is_known = np.hstack([~np.isnan(self.numbers), self.texts != None])  # noqa: E711  elementwise
-        return tuple(self.features.names[i] for i in np.flatnonzero(is_known.any(axis=0)))
+        numeric, text = self.features.numeric, self.features.text
+        is_number = (~np.isnan(self.numbers)).any(axis=0)
+        is_text = pd.notna(self.texts).any(axis=0)
+        return FeatureSet(
+            tuple(numeric[i] for i in np.flatnonzero(is_number)), tuple(text[i] for i in np.flatnonzero(is_text))
+        )
 
     def of(self, features: FeatureSet) -> TrainingRows:
         """The same rows with some of the features."""
         numbers = [self.features.numeric.index(name) for name in features.numeric]
         texts = [self.features.text.index(name) for name in features.text]
-        return TrainingRows(
-            self.session, features, self.numbers[:, numbers], self.texts[:, texts], self.folds, self.labels
-        )
+        return replace(self, features=features, numbers=self.numbers[:, numbers], texts=self.texts[:, texts])
 
 
 def training_rows(rows: DataFrame, features: FeatureSet, settings: PredictionSettings) -> TrainingRows:
@@ -216,7 +222,7 @@ def training_rows(rows: DataFrame, features: FeatureSet, settings: PredictionSet
     numbers = [_number(name).alias(f"n{i}") for i, name in enumerate(features.numeric)]
     texts = [_quoted(name).cast("string").alias(f"t{i}") for i, name in enumerate(features.text)]
     label = F.col("label").cast("double").alias("label")
-    plain = rows.select("customer_id", "fold", label, *numbers, *texts)
+    plain = rows.select("customer_id", "fold", label, F.unix_date("begins_on").alias("day"), *numbers, *texts)
     ordered = plain.select(F.xxhash64(*plain.columns).alias("place"), *plain.columns[1:])
     found: pd.DataFrame = ordered.toPandas().sort_values("place", ignore_index=True)
     return TrainingRows(
@@ -226,6 +232,7 @@ def training_rows(rows: DataFrame, features: FeatureSet, settings: PredictionSet
         found[[f"t{i}" for i in range(len(texts))]].to_numpy(dtype=object),
         found["fold"].to_numpy(dtype=np.int64),
         found["label"].to_numpy(dtype=np.float64),
+        found["day"].to_numpy(dtype=np.int64),
     )
 
 
@@ -234,9 +241,11 @@ def fit(
 ) -> Propensity:
     """The model of the rows' labels (0 or 1), fitted fold by fold, with calibrators from the out-of-fold scores.
 
+    It keeps the features that some row has: the others tell nothing and cost as much.
     Raises ValueError where a fold's training rows hold one class only.
     """
     training = rows.of(features) if isinstance(rows, TrainingRows) else training_rows(rows, features, settings)
+    training = training.of(training.present)
 
     def fitted(k: int) -> FoldModel:
         others = training.folds != k
@@ -249,7 +258,7 @@ def fit(
         return _fold_model(training, others, labels, recipe, settings)
 
     models = tuple(_concurrently(training.session, fitted, range(settings.folds)))
-    return Propensity(recipe, features, models, _calibrators(training, models, recipe, settings))
+    return Propensity(recipe, training.features, models, _calibrators(training, models, recipe, settings))
 
 
 def _fold_model(
@@ -268,10 +277,11 @@ def _fold_model(
 def _calibrators(
     training: TrainingRows, models: Sequence[FoldModel], recipe: Recipe, settings: PredictionSettings
 ) -> tuple[Calibrator, ...]:
-    """Fold k's from the out-of-fold scores of the other folds' rows."""
+    """Fold k's from the out-of-fold scores of the other folds' newest rows."""
+    is_newest = _newest(training, settings.calibration_positives)
     groups = []
     for k, model in enumerate(models):
-        own = training.folds == k
+        own = (training.folds == k) & is_newest
         if recipe.kind == "gbt":
             assert model.trees is not None
             dense = model.encoding.dense(training.numbers[own], training.texts[own])
@@ -283,6 +293,16 @@ def _calibrators(
         fit_calibrator(pooled([group for j, group in enumerate(groups) if j != k]), settings.isotonic_positives)
         for k in range(len(models))
     )
+
+
+def _newest(training: TrainingRows, positives: int) -> NDArray[np.bool_]:
+    """(rows,): the newest days that hold so many positives: base rates drift, and the next rows are most like the last."""
+    days, place = np.unique(training.days, return_inverse=True)
+    of_day = np.bincount(place, training.labels, len(days))
+    from_here_on = np.cumsum(of_day[::-1])[::-1]
+    enough = np.flatnonzero(from_here_on >= positives)
+    found: NDArray[np.bool_] = training.days >= (days[enough[-1]] if len(enough) else days[0])
+    return found
 
 
 def _arrays(features: FeatureSet) -> tuple[Column, Column]:

@@ -126,14 +126,13 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins
 def _isotonic(groups: ScoreGroups) -> Calibrator:
     """The rising step function nearest to the groups' rates, joined between the ends of its steps.
 
-    No step says 0 or 1: one of n rows says at least 1 / (n + 2) and at most (n + 1) / (n + 2) (Laplace), so that a single
-    customer at the top is no certainty.
+    Each step counts one more row, with the rate of all, so that a single customer at the top is no certainty.
     """
-    fitted = isotonic_regression(groups.positives / groups.rows, weights=groups.rows)
-    starts, lengths = fitted.blocks[:-1], np.diff(fitted.blocks)
-    rows = np.repeat(np.add.reduceat(groups.rows, starts), lengths)
-    level = np.maximum.accumulate(np.clip(fitted.x, 1 / (rows + 2), (rows + 1) / (rows + 2)))
-    ends = np.unique(np.concatenate([fitted.blocks[:-1], fitted.blocks[1:] - 1]))
+    blocks = isotonic_regression(groups.positives / groups.rows, weights=groups.rows).blocks
+    rows, positives = (np.add.reduceat(values, blocks[:-1]) for values in (groups.rows, groups.positives))
+    shrunk = (positives + positives.sum() / rows.sum()) / (rows + 1)
+    level = np.repeat(isotonic_regression(shrunk, weights=rows).x, np.diff(blocks))
+    ends = np.unique(np.concatenate([blocks[:-1], blocks[1:] - 1]))
     return Calibrator("isotonic", tuple((float(groups.scores[i]), float(level[i])) for i in ends))
 
 

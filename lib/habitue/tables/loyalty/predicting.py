@@ -114,7 +114,7 @@ def study(
         challenger=challenger if challenger != champion else None,
         tested_on=task.tested_on,
         rows=counts["all_rows"],
-        features=task.features,
+        features=model.features,
         document=model.to_json(),
         folder=folder,
         evaluations=tuple(rows),
@@ -278,7 +278,7 @@ def _without_sources(
 ) -> list[dict[str, Any]]:
     """The champion tested again without the features of each optional source: what that source is worth."""
     rows = []
-    optional = sorted({task.sources[name] for name in known.present} - {"orders"})
+    optional = sorted({task.sources[name] for name in known.present.names} - {"orders"})
     for source in optional if settings.left_out_sources else []:
         kept = without(task.features, task.sources, source)
         tested = tested_on_later_rows(task, known, kept, recipe, settings, counts)
