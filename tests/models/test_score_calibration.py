@@ -51,8 +51,8 @@ def test_steps_are_scikit_learns_isotonic_regression_but_for_one_row_of_the_base
     _, step, rows = np.unique(theirs, return_inverse=True, return_counts=True)
     expected = (theirs * rows[step] + labels.mean()) / (rows[step] + 1)
     is_large = rows[step] >= 100
-    assert is_large.mean() > 0.5
-    np.testing.assert_allclose(said[is_large], expected[is_large], atol=1e-3)
+    assert is_large.mean() > 0.9
+    np.testing.assert_allclose(said[is_large], expected[is_large], atol=2e-3)
     assert said.mean() == pytest.approx(labels.mean(), abs=1e-3)
 
 
