@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from prediction_snapshots import AS_OF, CUSTOMERS, DAYS, HORIZON, loyalty_snapshots, response_snapshots, settings
 from pyspark.sql import DataFrame, SparkSession
@@ -20,7 +21,7 @@ from habitue.models.prediction_record import PredictionRecord
 from habitue.models.propensity import Propensity, Recipe
 from habitue.tables.loyalty import loyalty_prediction, response_prediction
 from habitue.tables.loyalty.loyalty_prediction import loyalty_evaluation, loyalty_scores
-from habitue.tables.loyalty.predicting import PLAIN_SORT
+from habitue.tables.loyalty.predicting import PLAIN_SORT, known_before_the_test, tested_on_later_rows
 from habitue.tables.loyalty.response_prediction import response_evaluation, response_scores, test_days
 
 CONFIG = resolve().config
@@ -84,6 +85,26 @@ def test_everyone_has_a_row_and_loyal_customers_no_probability(built: dict[str, 
     assert min(r["percentile"] for r in prospects) > max(r["percentile"] for r in others)
     assert all(1 <= len(r["reasons"]) <= 3 for r in prospects)
     assert all(r["reasons"] is None for r in regular if not r["is_prospect"])
+
+
+def test_shuffled_labels_teach_nothing(built: dict[str, Any], tmp_path: Path) -> None:
+    """Labels shuffled in training and test: the mean AUC of ten shuffles is .5 (a single one's standard error is .04)."""
+    few = settings()
+    task, _ = loyalty_prediction.task_of(built["snapshots"], AS_OF, few)
+    labels = task.rows.select("customer_id", "snapshot_on", "label").orderBy("customer_id", "snapshot_on").toPandas()
+    for seed in range(10):
+        labels[f"label_{seed}"] = np.random.default_rng(seed).permutation(labels["label"])
+    shuffled = task.rows.sparkSession.createDataFrame(labels.drop(columns="label"))
+    task.rows.join(shuffled, ["customer_id", "snapshot_on"]).write.parquet(str(tmp_path / "shuffled"))
+    stored = task.rows.sparkSession.read.parquet(str(tmp_path / "shuffled"))
+    recipe = Recipe("logistic", few.linear[0].model_dump())
+    areas = []
+    for seed in range(10):
+        one = replace(task, rows=stored.withColumn("label", F.col(f"label_{seed}")))
+        known = known_before_the_test(one, few)
+        tested = tested_on_later_rows(one, known, task.features, recipe, few, {"test_rows": CUSTOMERS})
+        areas.append(tested.found.auc)
+    assert abs(np.mean(areas) - 0.5) < 0.03, areas
 
 
 def test_prospects_are_those_who_bought_lately(built: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ SAMPLED_SHARE = 0.7  # of the rows, for each tree: trees differ more, and the su
 FEWEST_IN_LEAF = 20  # rows: fewer say little of a rate
 LEAVES_WANTED = 50  # a small training set is still allowed so many leaves of the fewest rows
 MAX_BINS = 64  # of a feature's values; more than any text has
-CLASS_BALANCE = 0.5  # weight of a positive: (negatives / positives) to this power. 0 is none, 1 makes classes equal
+CLASS_BALANCE = 0.25  # weight of a positive: (negatives / positives) to this power. 0 is none, 1 makes classes equal
 ROWS_A_PARTITION = 100_000  # up to so many rows are trained on in one partition, where sums have one order
 
 
