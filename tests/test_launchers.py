@@ -22,7 +22,7 @@ SUBMIT = (
     "--conf=spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "--conf=spark.ui.enabled=false",
     "--conf=spark.sql.shuffle.partitions=4",
-    "--conf=spark.databricks.delta.snapshotPartitions=2",
+    "--conf=spark.databricks.delta.snapshotPartitions=1",
     "--master=local[2]",
     "--driver-memory=1g",
 )

@@ -22,7 +22,7 @@ LOCAL_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # what `habitue sql` prints is what is stored
     "spark.ui.enabled": "false",  # nobody looks, and it takes seconds and a port
     "spark.ui.showConsoleProgress": "false",  # our own progress lines would be torn apart
-    "spark.databricks.delta.snapshotPartitions": "2",  # Delta's 50 tasks a snapshot cost seconds a table
+    "spark.databricks.delta.snapshotPartitions": "1",  # Delta's 50 tasks a snapshot cost seconds a table
     "spark.sql.execution.arrow.pyspark.enabled": "true",  # small results come to the driver in columns
     "spark.sql.debug.maxToStringFields": "100",  # silences a warning about wide tables
     "spark.driver.host": "localhost",  # laptops whose own name does not resolve

@@ -140,12 +140,15 @@ class Store:
         what it had), and HabitueError where a NOT NULL or CHECK constraint fails.
         """
         conformed = table.conform(frame)
-        self.create(table)
-        writer = conformed.write.format("delta").mode("overwrite").option("userMetadata", self._metadata())
-        if table.is_snapshot:
-            if as_of is None:
-                raise HabitueError(f"Table {table.name} carries `{SNAPSHOT_COLUMN}`, so it is written for one as-of.")
-            writer = writer.option("replaceWhere", f"{SNAPSHOT_COLUMN} = '{as_of.isoformat()}'")
+        if table.is_snapshot and as_of is None:
+            raise HabitueError(f"Table {table.name} carries `{SNAPSHOT_COLUMN}`, so it is written for one as-of.")
+        writer = conformed.write.format("delta").option("userMetadata", self._metadata())
+        if self.create(table):
+            writer = writer.mode("append")  # nothing is there to be replaced, and looking for it costs two jobs
+        else:
+            writer = writer.mode("overwrite")
+            if table.is_snapshot and as_of is not None:
+                writer = writer.option("replaceWhere", f"{SNAPSHOT_COLUMN} = '{as_of.isoformat()}'")
         try:
             self._save(writer, table.name)
         except Exception as error:
@@ -177,21 +180,22 @@ class Store:
             condition = f"{SNAPSHOT_COLUMN} = DATE'{as_of.isoformat()}'"
             self.spark.sql(f"DELETE FROM {self.reference(table.name)} WHERE {condition}").collect()
 
-    def create(self, table: Table) -> None:
-        """Create the table from its contract, where it is not there yet."""
+    def create(self, table: Table) -> bool:
+        """Create the table from its contract, where it is not there yet; returns whether that was so."""
         if self.exists(table.name):
             self._check_stored_contract(table)
-            return
+            return False
         columns = ",\n  ".join(_column_ddl(f) for f in table.schema.fields)
         # As properties the CHECKs come with the table, in one commit; a statement for each would take a second each.
         checks = {f"delta.constraints.{name}": condition for name, condition in table.checks.items()}
         properties = ", ".join(f"'{k}' = '{_quoted(v)}'" for k, v in {**TABLE_PROPERTIES, **checks}.items())
         partitions = f"PARTITIONED BY ({SNAPSHOT_COLUMN})" if table.is_snapshot else ""
         self.spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {self.reference(table.name)} (\n  {columns}\n) USING DELTA {partitions}\n"
+            f"CREATE TABLE {self.reference(table.name)} (\n  {columns}\n) USING DELTA {partitions}\n"
             f"COMMENT '{_quoted(table.grain)}' TBLPROPERTIES ({properties})"
         )
         self._found.add(table.name)
+        return True
 
     def version(self, name: str) -> int:
         """The version that this store wrote; of a table that it did not write, the newest."""
