@@ -29,7 +29,7 @@ JUDGED_PREFIX = "judged_"
 EARLIER_PREFIX = "earlier_"  # the newest snapshot, or model, of an as-of before the run's
 PROMOTED_PREFIX = "promoted_"  # the model that `habitue models promote` chose, if it is of an as-of before the run's
 ALL_JUDGED = "judged_sources"
-NOT_CONFIGURED = "the configuration names no such source"
+NOT_CONFIGURED = "the configuration names no source {}"
 
 
 class Progress(Protocol):
@@ -216,7 +216,7 @@ class Run:
             if optional or name == ALL_JUDGED or self._is_available(name):
                 continue
             if name.startswith(JUDGED_PREFIX):
-                return NOT_CONFIGURED
+                return NOT_CONFIGURED.format(name.removeprefix(JUDGED_PREFIX))
             return self.result.skipped.get(name, f"there is no table {name} yet")
         return None
 
