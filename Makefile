@@ -12,8 +12,11 @@ help: ## lists the targets
 demo: .venv/.checked .data/completejourney/transactions.parquet ## sets everything up, then runs the main job on real grocery data
 	$(BIN)/habitue run --config conf/demo.yml
 
+# A small table costs Spark's driver far more than its executors, so one session leaves half of two cores idle.
+WORKERS := 2
+
 test: .venv/.checked data ## sets everything up, then passes the tests
-	$(BIN)/pytest -q -m "not connect and not soak"
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not connect and not soak"
 	$(BIN)/pytest -q -m connect # a Connect server cannot share a process with a classic session
 
 check: .venv/.installed ## style, types, and that the generated documents are up to date

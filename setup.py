@@ -11,6 +11,7 @@ DEV = [
     "scikit-learn>=1.5",
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "jsonschema>=4",
     "websocket-client>=1.8",
     "ruff>=0.9",

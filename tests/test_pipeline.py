@@ -230,7 +230,7 @@ def test_what_needs_a_left_out_table_is_left_out_too(spark: SparkSession, tmp_pa
     config = configured(tmp_path / "warehouse", sources)
     result = run(spark, config, only=("order_lines", "orders", "campaigns", "sends", "features"))
     assert result.skipped["campaigns"] == NOT_CONFIGURED.format("campaigns")
-    assert result.skipped["sends"] == NOT_CONFIGURED.format("sends")
+    assert result.skipped["sends"] == NOT_CONFIGURED.format("campaigns")
     rows = Store(spark, config).read(by_name()["customer_features"], result.as_of).collect()
     assert sorted((r["customer_id"], r["gap_count"], r["typical_gap_days"], r["is_loyal"]) for r in rows) == [
         (f"c{i}", 0, None, False) for i in range(1, 6)

@@ -30,9 +30,9 @@ def _phrase(name: str) -> Phrase:
 
 
 def _some(rows: DataFrame) -> DataFrame:
-    """Ten rows, one without its days since the last order."""
-    known = rows.where("customer_id in ('c1', 'c2', 'c3', 'c4') and snapshot = 0")
-    return known.unionByName(rows.where("`days since.last` is null").orderBy(*KEYS).limit(6))
+    """Ten rows: four that bought on many days, six without their days since the last order."""
+    frequent = rows.where("purchase_days_90d >= 6 and `days since.last` is not null").orderBy(*KEYS).limit(4)
+    return frequent.unionByName(rows.where("`days since.last` is null").orderBy(*KEYS).limit(6))
 
 
 def test_typical_values_are_medians_and_the_most_frequent_text(spark: SparkSession) -> None:
