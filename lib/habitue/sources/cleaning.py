@@ -133,7 +133,13 @@ def with_error(rows: DataFrame, condition: Column, name: str) -> DataFrame:
 
 def finished(rows: DataFrame) -> DataFrame:
     """`rows` with `raw_row`, the row in error as JSON, in place of the whole raw row."""
-    as_json = F.to_json(RAW, {"ignoreNullFields": "false"})
+    with_nulls = {"ignoreNullFields": "false"}
+    as_json = F.to_json(RAW, with_nulls)
+    if MALFORMED in rows.select(f"{RAW}.*").columns:
+        read = F.to_json(
+            F.col(RAW).dropFields(MALFORMED), with_nulls
+        )  # only a row that could not be split has the column
+        as_json = F.when(_raw_value(MALFORMED).isNull(), read).otherwise(as_json)
     return rows.withColumn(RAW_ROW, F.when(~is_kept(), as_json)).drop(RAW, ROW_HASH)
 
 
