@@ -18,7 +18,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import NumericType
 from rich.console import Console
 
 from habitue.config import Config, resolve
@@ -79,6 +83,24 @@ def snapshots(store: Store, as_of: date) -> dict[str, list[Any]]:
 
 def published(store: Store) -> list[Table]:
     return [t for t in TABLES if not t.is_hidden and store.exists(t.name)]
+
+
+def assert_second_reader(store: Store) -> set[str]:
+    """Every published table: reader version 1, and Spark's counts and sums in a reader that shares no code with it; returns
+    the tables' names."""
+    tables = published(store)
+    for table in tables:
+        other = DeltaTable(store.path(table.name))
+        assert other.protocol().min_reader_version == 1, table.name
+        numbers = [f.name for f in table.schema.fields if isinstance(f.dataType, NumericType)]
+        sums = [F.sum(F.col(c).cast("double")).alias(c) for c in numbers]
+        ours = store.read(table).agg(F.count(F.lit(1)).alias("__rows"), *sums).collect()[0].asDict()
+        theirs = other.to_pyarrow_table().to_pandas()
+        assert len(theirs) == ours["__rows"], table.name
+        for name in numbers:
+            total = sum(float(v) for v in theirs[name] if v == v and v is not None)
+            assert total == pytest.approx(ours[name] or 0.0, rel=1e-9), f"{table.name}.{name}"
+    return {table.name for table in tables}
 
 
 def assert_same(actual: Any, expected: Any, where: str = "") -> None:

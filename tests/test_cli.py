@@ -82,6 +82,26 @@ def test_version_and_configuration_need_no_spark(capsys: pytest.CaptureFixture[s
     assert (code, json.loads(schema)["type"]) == (0, "object")
 
 
+def test_orders_without_a_configuration(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession
+) -> None:
+    """What cannot be guessed is asked with the command that takes the answer; what was edited is not overwritten."""
+    monkeypatch.chdir(tmp_path)
+    rows = [(f"o{i}", f"c{i % 7}", f"2024-01-{i % 27 + 1:02d} 10:0{i % 6}:00", f"{i}.50") for i in range(60)]
+    header = ("order_id", "customer_id", "ordered_at", "amount")
+    timed = write_csv(tmp_path / "timed.csv", header, rows)
+    code, _, paragraph = outcome(capsys, "run", "--orders", timed, "--warehouse", "w")
+    assert code == 2
+    assert "--time-zone" in paragraph and f"options of `habitue init {timed}`" in paragraph
+    days = write_csv(tmp_path / "days.csv", header, [(*row[:2], row[2][:10], row[3]) for row in rows])
+    code, said, paragraph = outcome(capsys, "run", "--orders", days, "--warehouse", "w", "--only", "order_lines")
+    assert code == 0, paragraph
+    assert "60 rows in = 60 kept" in said
+    Path("w/shop.yml").write_text(Path("w/shop.yml").read_text() + "# edited\n")
+    code, _, paragraph = outcome(capsys, "run", "--orders", days, "--warehouse", "w", "--only", "order_lines")
+    assert code == 2 and "habitue run --config w/shop.yml" in paragraph
+
+
 def test_init_and_run(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession
 ) -> None:

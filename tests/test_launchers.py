@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from deltalake import DeltaTable
 from small_shop import small_shop
@@ -15,7 +16,7 @@ from habitue.tables import TABLES
 
 PROJECT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-SECONDS = 300
+SECONDS = 500  # at most, for each of the two
 # What a platform's own spark-submit would be started with; the versions are those of the environment.
 SUBMIT = (
     "--conf=spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension",
@@ -50,6 +51,7 @@ def rows(folder: Path) -> list[str]:
     return sorted(repr(row) for row in DeltaTable(str(folder)).to_pyarrow_table().to_pylist())
 
 
+@pytest.mark.timeout(2 * SECONDS)
 def test_console_script_and_spark_submit_leave_the_same_tables(tmp_path: Path) -> None:
     orders = small_shop().write(tmp_path / "shop")["orders"]
     file = tmp_path / "shop.yml"

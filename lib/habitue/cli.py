@@ -353,7 +353,18 @@ def _resolved_for_orders(orders: str, warehouse: str | None, sets: Sequence[str]
     folder = Path(warehouse or "warehouse")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "shop.yml"
-    path.write_text(_guessed_yaml(orders, guessing.Answers(), folder.resolve()), encoding="utf-8")
+    try:
+        text = _guessed_yaml(orders, guessing.Answers(), folder.resolve())
+    except UsageError as error:
+        raise UsageError(
+            f"{error}\nThese are options of `habitue init {orders}`; then: habitue run --config shop.yml"
+        ) from None
+    if path.exists() and _read(str(path)) != text:
+        raise UsageError(
+            f"{path} is there and says something else than what would be guessed now. To keep what it says: "
+            f"habitue run --config {path}; to guess anew, remove it."
+        )
+    path.write_text(text, encoding="utf-8")
     out.print(f"What was guessed is in {path}.")
     return _resolved(str(path), str(folder), sets)
 

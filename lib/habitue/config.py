@@ -45,6 +45,10 @@ class ShopSettings(Settings):
         return self
 
 
+# What Spark reads, and windows-1252, which we translate.
+ENCODINGS = ("UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "ISO-8859-1", "US-ASCII", "windows-1252")
+
+
 class ReadSettings(Settings):
     """How the rows of one source are read."""
 
@@ -57,13 +61,17 @@ class ReadSettings(Settings):
     date_format: str | None
     decimal: Literal[".", ","]
     time_zone: str | None
+    day_time_zone: str | None
     day_starts_at: TimeOfDay | None
     drop_statuses: tuple[str, ...]
 
     @model_validator(mode="after")
-    def _time_zone_exists(self) -> ReadSettings:
-        if self.time_zone is not None:
-            check_time_zone(self.time_zone)
+    def _zones_and_encoding_exist(self) -> ReadSettings:
+        for zone in (self.time_zone, self.day_time_zone):
+            if zone is not None:
+                check_time_zone(zone)
+        if self.encoding.lower() not in {name.lower() for name in ENCODINGS}:
+            raise ValueError(f"encoding {self.encoding!r} cannot be read; one of {', '.join(ENCODINGS)} can")
         return self
 
 

@@ -14,6 +14,7 @@ import pytest
 from propensity_rows import FEATURES, SMALL_LOGISTIC, SMALL_TREES, as_rows, collected, settings, synthetic
 from pyspark.sql import SparkSession
 from small_shop import AS_OF, assert_facts, configured, run, small_shop
+from spark_settings import SETTINGS
 
 from habitue.models.lift import auc
 from habitue.models.propensity import Propensity, Recipe, fit
@@ -30,16 +31,7 @@ def spark() -> Iterator[SparkSession]:
     from delta.pip_utils import configure_spark_with_delta_pip
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = (
-        SparkSession.builder.remote("local[2]")
-        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-        .config("spark.databricks.delta.snapshotPartitions", "1")
-        .config("spark.sql.shuffle.partitions", "4")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.ansi.enabled", "true")
-        .config("spark.ui.enabled", "false")
-    )
+    builder = SparkSession.builder.remote("local[2]").config(map=SETTINGS)
     session = configure_spark_with_delta_pip(builder).getOrCreate()
     yield session
     session.stop()

@@ -15,6 +15,7 @@ import shop_content
 import yaml
 from browser import CHROMIUM, Tab, browser
 from pyspark.sql import SparkSession
+from small_shop import assert_second_reader
 
 from habitue.config import resolve
 from habitue.errors import HabitueError
@@ -269,6 +270,7 @@ def test_the_tour_runs_and_the_report_is_of_its_tables(
     for source in ("campaign_products", "campaigns", "customers", "products", "responses", "sends"):
         assert f"names no source {source}" in text
     assert "response_evaluation, response_scores" in text
+    assert {"segments", "segment_members", "cohort_retention", "purchase_patterns"} <= assert_second_reader(store)
     # Again from the tables alone: the same page.
     assert write_report(store, config) == path
     assert Path(path).read_text(encoding="utf-8").replace(wording.NBSP, " ") == text

@@ -66,7 +66,7 @@ def test_single_quotes(tmp_path: Path) -> None:
         ("utf-8", "utf-8", "certain"),
         ("utf-8-sig", "utf-8", "certain"),
         ("utf-16", "utf-16", "certain"),
-        ("cp1252", "iso-8859-1", "guess"),
+        ("cp1252", "windows-1252", "guess"),
     ],
 )
 def test_encoding(tmp_path: Path, codec: str, encoding: str, sure: str) -> None:

@@ -137,7 +137,7 @@ def test_two_ids_that_differ_are_asked_about(tmp_path: Path) -> None:
 
 def test_semicolons_decimal_comma_and_day_first(tmp_path: Path) -> None:
     found = guessed(tmp_path, GERMAN.encode("cp1252"))
-    assert (found.delimiter, found.encoding, found.date_format) == (";", "iso-8859-1", "dd.MM.yyyy")
+    assert (found.delimiter, found.encoding, found.date_format) == (";", "windows-1252", "dd.MM.yyyy")
     assert (found.decimal, found.thousands) == (",", ".")
     assert found.columns == {
         "customer_id": "Kundennummer",

@@ -12,12 +12,14 @@ from pyspark.sql import SparkSession
 from small_shop import NOW, configured, rows_of, run, write_csv
 
 from habitue.errors import DataRefused, UsageError
-from habitue.sources.intake import Account, Intake, refuse_broken, take_in
+from habitue.sources.cleaning import judged, merged_by_key, rules_of
+from habitue.sources.intake import SOURCES, Account, Intake, refuse_broken, take_in
 from habitue.store import Store
 from habitue.table import Table
 from habitue.tables import by_name
 from habitue.tables.clean import campaigns, customers, products, quarantine, sends
 
+SENDS = "campaign_id string, customer_id string, sent_at string"
 ORDERS = ("order_id", "customer_id", "ordered_at", "amount", "status")
 
 
@@ -150,15 +152,39 @@ def test_quarantine_holds_each_distinct_bad_row_once(intake: Intake) -> None:
 
 
 def account(rows_in: int, quarantined: int, excluded: int, reasons: Mapping[str, int], name: str = "orders") -> Account:
-    return Account(name, rows_in, rows_in - quarantined, 0, quarantined, excluded, reasons)
+    """Of a source without copies."""
+    bad, judged_rows = quarantined - excluded, rows_in - excluded
+    return Account(name, rows_in, rows_in - quarantined, 0, quarantined, excluded, bad, judged_rows, reasons)
 
 
 def test_the_gate_leaves_excluded_rows_out_of_the_share() -> None:
     config = configured("unused", {"orders": "unused"})
     # 50 of 100 excluded; 2 of the other 50 are bad: 4 %, under the limit of 5 %.
     refuse_broken({"orders": account(100, 52, 50, {"status_excluded": 50, "missing_customer_id": 2})}, config)
-    with pytest.raises(DataRefused, match=r"3 of 100 rows \(6.0%\) cannot be used \(missing_customer_id 3\)"):
+    with pytest.raises(DataRefused, match=r"3 of 50 rows \(6.0%\) cannot be used \(missing_customer_id 3\)"):
         refuse_broken({"orders": account(100, 53, 50, {"status_excluded": 50, "missing_customer_id": 3})}, config)
+
+
+def test_the_gate_counts_every_copy(spark: SparkSession, tmp_path: Path) -> None:
+    """Ten good rows, and ninety of one campaign without a customer, which are all the same."""
+    days = [("k", f"c{i}", "2024-01-05") for i in range(10)] + [("k", "", "2024-01-05")] * 90
+    sources = {
+        "orders": write_csv(tmp_path / "orders.csv", ("customer_id", "ordered_at"), [("a", "2024-01-01")]),
+        "sends": write_csv(tmp_path / "sends.csv", ("campaign_id", "customer_id", "sent_at"), days),
+    }
+    config = configured(tmp_path / "warehouse", sources)
+    with pytest.raises(DataRefused, match=r"sources\.sends: 90 of 100 rows \(90\.0%\) cannot be used"):
+        take_in(Store(spark, config), config, NOW, lambda *_: None)
+
+
+def test_what_is_sent_later_does_not_change_what_was_sent(spark: SparkSession) -> None:
+    config = configured("unused", {"orders": "unused", "sends": "unused"})
+    reminders = [("k", "a", f"2024-01-{day:02d}") for day in range(2, 12)]
+    for sent in (reminders[:1], reminders):
+        raw = spark.createDataFrame([*reversed(sent), ("k", "b", None), ("k", "b", "2024-01-09")], SENDS)
+        rows = merged_by_key(judged(raw, SOURCES["sends"], rules_of(config, "sends", NOW)), SOURCES["sends"])
+        kept = rows.where("size(errors) = 0").collect()
+        assert sorted((row["customer_id"], row["sent_at_day"].day) for row in kept) == [("a", 2), ("b", 9)]
 
 
 def test_every_broken_source_is_named_at_once() -> None:

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from small_shop import NOW, configured
 
 from habitue.errors import DataRefused, UsageError
-from habitue.sources import orders
+from habitue.sources import orders, reading
 from habitue.sources.cleaning import rules_of
 from habitue.sources.intake import take_in
 from habitue.sources.reading import MALFORMED, read_raw
@@ -68,6 +68,13 @@ def test_one_file(
     assert read(spark, file(tmp_path, name, content), **settings) == in_order(TWO)
 
 
+def test_windows_1252(spark: SparkSession, tmp_path: Path) -> None:
+    """Excel's encoding in western Europe: the euro sign and the dash are no letters of ISO 8859-1."""
+    path = file(tmp_path, "windows.csv", "Preis €,Name\n12 €,Zoë\n5,a–b\n".encode("cp1252"))
+    expected = [{"Preis €": "12 €", "Name": "Zoë"}, {"Preis €": "5", "Name": "a–b"}]
+    assert read(spark, path, encoding="Windows-1252") == in_order(expected)
+
+
 def test_no_header(spark: SparkSession, tmp_path: Path) -> None:
     expected = [{"c1": "1", "c2": "Zoë"}, {"c1": "2", "c2": "a,b"}]
     headless = file(tmp_path, "a.csv", CSV.split("\n", 1)[1])
@@ -85,6 +92,30 @@ def test_a_folder_of_files_that_differ(spark: SparkSession, tmp_path: Path) -> N
     file(tmp_path, "below/5.csv.gz", gzip.compress(b"id,name\n5,five\n"))
     file(tmp_path, "_hidden.csv", "id,name\n6,six\n")
     expected = [{"id": "1", "name": "one"}, {"id": "2", "name": "two", "more": "x"}, {"id": "5", "name": "five"}]
+    assert read(spark, tmp_path) == in_order(expected)
+
+
+def test_many_files_that_contradict_the_first_are_refused(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the files that are compared one by one: never read by position under another file's header."""
+    monkeypatch.setattr(reading, "MOST_FILES_COMPARED", 2)
+    for i in range(3):
+        file(tmp_path / "alike", f"{i}.csv", f"id,name\n{i},one\n")
+        file(tmp_path / "swapped", f"{i}.csv", "name,id\none,2\n" if i == 2 else f"id,name\n{i},one\n")
+        columns = {"id": [str(i)], **({"more": ["x"]} if i == 2 else {})}
+        (tmp_path / "parquet").mkdir(exist_ok=True)
+        pd.DataFrame(columns).to_parquet(tmp_path / "parquet" / f"{i}.parquet")
+    assert len(read(spark, tmp_path / "alike")) == 3
+    with pytest.raises(Exception, match="header"):
+        read(spark, tmp_path / "swapped")
+    assert {"id": "2", "more": "x"} in read(spark, tmp_path / "parquet", format="parquet")
+
+
+def test_folders_that_hold_values(spark: SparkSession, tmp_path: Path) -> None:
+    file(tmp_path, "day=2024-01-01/shop=a b/1.csv", "id\n1\n")
+    file(tmp_path, "day=2024-01-02/shop=__HIVE_DEFAULT_PARTITION__/2.csv", "id,day\n2,own\n")
+    expected = [{"id": "1", "day": "2024-01-01", "shop": "a b"}, {"id": "2", "day": "own"}]
     assert read(spark, tmp_path) == in_order(expected)
 
 
@@ -142,6 +173,16 @@ def test_lines_that_do_not_fit_are_quarantined(spark: SparkSession, tmp_path: Pa
     )
     account = take_in(Store(spark, config), config, NOW, lambda *_: None).accounts["orders"]
     assert (account.rows_in, account.kept, dict(account.reasons)) == (3, 2, {"malformed_row": 1})
+
+
+def test_only_a_line_that_does_not_fit_shows_the_column_for_it(spark: SparkSession, tmp_path: Path) -> None:
+    content = "customer_id,ordered_at\n,2024-01-01\nb,2024-01-02,what\n"
+    config = configured("unused", {"orders": str(file(tmp_path, "o.csv", content))})
+    raw = read_raw(spark, "orders", config.sources["orders"])
+    rows = orders.cleaned(raw, rules_of(config, "orders", NOW), config).collect()
+    found = {tuple(row["errors"]): json.loads(row["raw_row"]) for row in rows}
+    assert found[("missing_customer_id",)] == {"customer_id": None, "ordered_at": "2024-01-01"}
+    assert found[("malformed_row",)][MALFORMED] == "b,2024-01-02,what"
 
 
 def test_nothing_there_and_nothing_in_it(spark: SparkSession, tmp_path: Path) -> None:

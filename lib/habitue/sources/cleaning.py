@@ -45,9 +45,9 @@ class Rules:
 def rules_of(config: Config, name: str, now: datetime) -> Rules:
     """The rules for the source `name`; `now` (UTC) serves only to find rows dated after it."""
     settings = config.sources[name]
-    zone = settings.time_zone or config.shop.time_zone
+    zone = settings.day_time_zone or config.shop.time_zone
     starts_at = settings.day_starts_at or config.shop.day_starts_at
-    return Rules(settings, config.cleaning, Clock(zone, starts_at), now)
+    return Rules(settings, config.cleaning, Clock(zone, starts_at, written_in=settings.time_zone), now)
 
 
 def mapped_columns(source: Source, settings: SourceSettings, raw_columns: list[str]) -> dict[str, str]:
@@ -95,7 +95,7 @@ def judged(raw: DataFrame, source: Source, rules: Rules) -> DataFrame:
     # The parsed values get names of their own first: ours may be theirs, with another meaning or type.
     whole = raw.select(
         F.struct(*(F.col(f"`{c}`") for c in raw.columns)).alias(RAW),
-        F.xxhash64(*(F.col(f"`{c}`") for c in raw.columns)).alias(ROW_HASH),
+        _content_hash([F.col(f"`{c}`") for c in raw.columns]).alias(ROW_HASH),
         *(F.col(f"`{c}`") for c in raw.columns),
     )
     times = [f.name for f in fields if f.kind == "time"]
@@ -136,24 +136,24 @@ def finished(rows: DataFrame) -> DataFrame:
     with_nulls = {"ignoreNullFields": "false"}
     as_json = F.to_json(RAW, with_nulls)
     if MALFORMED in rows.select(f"{RAW}.*").columns:
-        read = F.to_json(
-            F.col(RAW).dropFields(MALFORMED), with_nulls
-        )  # only a row that could not be split has the column
+        # Only a row that could not be split shows the column.
+        read = F.to_json(F.col(RAW).dropFields(MALFORMED), with_nulls)
         as_json = F.when(_raw_value(MALFORMED).isNull(), read).otherwise(as_json)
     return rows.withColumn(RAW_ROW, F.when(~is_kept(), as_json)).drop(RAW, ROW_HASH)
 
 
 def merged_by_key(rows: DataFrame, source: Source) -> DataFrame:
     """For sources with a key: identical rows made one (`copies` counts them); of rows that contradict one another under one
-    key the first by content is kept and the others marked `conflicting_duplicate`."""
+    key the earliest, by the source's own time where it has one and then by content, is kept and the others marked
+    `conflicting_duplicate`."""
     # Maps cannot be hashed; their sorted entries can.
     content = [F.array_sort(F.map_entries(EXTRA)) if n == EXTRA else F.col(n) for n in rows.columns if n not in _OWN]
-    hashed = rows.withColumn(ROW_HASH, F.when(is_kept(), F.xxhash64(*content)).otherwise(F.col(ROW_HASH)))
+    hashed = rows.withColumn(ROW_HASH, F.when(is_kept(), _content_hash(content)).otherwise(F.col(ROW_HASH)))
     key = [F.when(is_kept(), F.col(c)) for c in source.key]
     # Rows in error are set apart by their hash, or they would all meet in one task.
     group = [*key, F.when(~is_kept(), F.col(ROW_HASH))]
-    by_content = Window.partitionBy(*group).orderBy(ROW_HASH)
-    numbered = rows_numbered(hashed, by_content)
+    earliest = [F.col(source.earliest_by).asc_nulls_last()] if source.earliest_by in rows.columns else []
+    numbered = rows_numbered(hashed, Window.partitionBy(*group).orderBy(*earliest, ROW_HASH))
     conflict = is_kept() & (F.col("line_number") > 1)
     return with_error(numbered, conflict, "conflicting_duplicate").drop("line_number")
 
@@ -167,6 +167,11 @@ def rows_numbered(rows: DataFrame, order: WindowSpec) -> DataFrame:
         F.count(F.lit(1)).over(order.rangeBetween(Window.currentRow, Window.currentRow)).alias(COPIES),
     )
     return numbered.where(F.col("__previous").isNull() | (F.col("__previous") != F.col(ROW_HASH))).drop("__previous")
+
+
+def _content_hash(columns: list[Column]) -> Column:
+    """A hash of a row's values and of which of them are NULL, which xxhash64 passes over wherever it stands."""
+    return F.xxhash64(*columns, F.array(*(column.isNull() for column in columns)))
 
 
 def _raw(theirs: str) -> Column:

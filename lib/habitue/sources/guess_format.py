@@ -30,7 +30,19 @@ SAMPLE_LINES = 5_000
 HEAD_BYTES = 4_000_000  # a bound in bytes too: a line may hold a field of a million characters
 SPOTS, SPOT_BYTES = 4, 64_000  # further on in a large file; the last spot is its end
 MAX_FILES = 5  # of a folder, spread over its sorted names
-LATIN = "iso-8859-1"
+WINDOWS, LATIN = "windows-1252", "iso-8859-1"
+# Python's names -> those that a configuration takes.
+ENCODINGS = {
+    "utf-8": "utf-8",
+    "utf-16": "utf-16",
+    "utf-16-le": "utf-16le",
+    "utf-16-be": "utf-16be",
+    "utf-32": "utf-32",
+    "ascii": "us-ascii",
+    "iso8859-1": LATIN,
+    "cp1252": WINDOWS,
+    "utf-8-sig": "utf-8",
+}
 SPACES = "spaces"  # the delimiter "runs of spaces"
 DELIMITERS = ("\t", ";", "|", ",")
 
@@ -170,10 +182,11 @@ def _read_blocks(file: Path, spots: int) -> list[bytes]:
 
 
 def _encoding(blocks: list[bytes], given: str | None) -> tuple[str, Finding]:
-    """The encoding by a name that Java knows too."""
+    """The encoding by the name that a configuration takes, which Python knows too."""
     head, all_bytes = blocks[0], b"".join(blocks)
     if given:
-        return given, Finding("encoding", given, "certain", "given")
+        ours = ENCODINGS[codecs.lookup(given).name]
+        return ours, Finding("encoding", ours, "certain", "given")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16", Finding("encoding", "utf-16", "certain", "the file starts with a UTF-16 byte-order mark")
     if head.startswith(codecs.BOM_UTF8):
@@ -187,8 +200,12 @@ def _encoding(blocks: list[bytes], given: str | None) -> tuple[str, Finding]:
             codecs.getincrementaldecoder("utf-8")().decode(lines)
         return "utf-8", Finding("encoding", "utf-8", "certain", "accented letters are valid UTF-8")
     except UnicodeDecodeError:
-        # Spark reads no windows-1252; ISO 8859-1 differs from it in a few signs, such as the euro's, and few letters.
-        return LATIN, Finding("encoding", LATIN, "guess", "not valid UTF-8; check accented letters in names")
+        why = "not valid UTF-8; check accented letters in names"
+    try:
+        all_bytes.decode(WINDOWS)
+        return WINDOWS, Finding("encoding", WINDOWS, "guess", why)
+    except UnicodeDecodeError:  # five bytes mean nothing there
+        return LATIN, Finding("encoding", LATIN, "guess", why)
 
 
 def _text(head: bytes, codec: str, file: Path) -> str:

@@ -20,7 +20,7 @@ from habitue.sources.guess_columns import (
     padded,
     spelled,
 )
-from habitue.sources.guess_format import SPACES, Certainty, Finding, Question, Sample, look
+from habitue.sources.guess_format import ENCODINGS, SPACES, Certainty, Finding, Question, Sample, look
 from habitue.sources.guess_mapping import MONEY, Work, decimal_of, examples, map_columns, unmapped_columns
 
 __all__ = ["Answers", "Certainty", "Finding", "Guess", "Question", "guess"]
@@ -58,9 +58,12 @@ class Answers:
             raise UsageError(f"--time-zone {self.time_zone}: no such zone.{_nearest(self.time_zone, sorted(zones))}")
         if self.encoding:
             try:
-                codecs.lookup(self.encoding)
+                known = codecs.lookup(self.encoding).name in ENCODINGS
             except LookupError:
-                raise UsageError(f"--encoding {self.encoding}: no such encoding. Try utf-8 or iso-8859-1.") from None
+                known = False
+            if not known:
+                one_of = ", ".join(dict.fromkeys(ENCODINGS.values()))
+                raise UsageError(f"--encoding {self.encoding}: give one of {one_of}.")
 
     @classmethod
     def from_options(

@@ -31,7 +31,8 @@ SOURCES = {
 class Account:
     """What became of a source's rows: rows_in = kept + merged + quarantined, always.
 
-    excluded: the part of `quarantined` that a status filter set aside. reasons: error -> rows that have it.
+    excluded: the part of `quarantined` that a status filter set aside. judged_rows: all other rows, with every copy;
+    unusable: those of them in error. reasons: error -> distinct rows that have it.
     present: our columns that hold at least one value among the kept rows.
     """
 
@@ -41,16 +42,16 @@ class Account:
     merged: int
     quarantined: int
     excluded: int
+    unusable: int
+    judged_rows: int
     reasons: Mapping[str, int] = field(default_factory=dict)
     newest_day: date | None = None
     oldest_day: date | None = None
     present: tuple[str, ...] = ()
 
     @property
-    def quarantined_share(self) -> float:
-        """Share of the rows that were not excluded by status."""
-        judged_rows = self.rows_in - self.excluded
-        return (self.quarantined - self.excluded) / judged_rows if judged_rows else 0.0
+    def unusable_share(self) -> float:
+        return self.unusable / self.judged_rows if self.judged_rows else 0.0
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,12 @@ def refuse_broken(accounts: Mapping[str, Account], config: Config) -> None:
     most = config.cleaning.max_quarantined_share
     problems = []
     for account in accounts.values():
-        if account.quarantined_share > most:
+        if account.unusable_share > most:
             reasons = sorted(account.reasons.items(), key=lambda item: (-item[1], item[0]))[:5]
             shown = ", ".join(f"{name} {count:,}" for name, count in reasons if name != STATUS_EXCLUDED)
             problems.append(
-                f"sources.{account.source}: {account.quarantined - account.excluded:,} of {account.rows_in:,} rows "
-                f"({account.quarantined_share:.1%}) cannot be used ({shown}), and cleaning.max_quarantined_share is {most:.1%}"
+                f"sources.{account.source}: {account.unusable:,} of {account.judged_rows:,} rows "
+                f"({account.unusable_share:.1%}) cannot be used ({shown}), and cleaning.max_quarantined_share is {most:.1%}"
             )
     if accounts["orders"].kept == 0 and not problems:
         problems.append("sources.orders: no row is left to work with")
@@ -137,12 +138,15 @@ def _account(name: str, raw: DataFrame, work: DataFrame) -> Account:
     """Counts from the rows as read, apart from the counts of what was written."""
     kept = F.sum(F.when(is_kept(), 1).otherwise(0))
     day = "ordered_at_day" if name == "orders" else None
+    is_excluded = F.array_contains(ERRORS, STATUS_EXCLUDED)
     values = [c for c in work.columns if c in SOURCES[name].names]
     totals = work.agg(
         kept.alias("kept"),
         F.sum(COPIES).alias("copies"),
         F.count(F.lit(1)).alias("distinct"),
-        F.sum(F.when(F.array_contains(ERRORS, STATUS_EXCLUDED), 1).otherwise(0)).alias("excluded"),
+        F.sum(F.when(is_excluded, 1).otherwise(0)).alias("excluded"),
+        F.sum(F.when(is_excluded, 0).otherwise(F.col(COPIES))).alias("judged_rows"),
+        F.sum(F.when(is_excluded | is_kept(), 0).otherwise(F.col(COPIES))).alias("unusable"),
         *([F.max(F.when(is_kept(), F.col(day))).alias("newest")] if day else []),
         *([F.min(F.when(is_kept(), F.col(day))).alias("oldest")] if day else []),
         *(F.count(F.when(is_kept(), F.col(c))).alias(f"has_{c}") for c in values),
@@ -156,6 +160,8 @@ def _account(name: str, raw: DataFrame, work: DataFrame) -> Account:
         merged=(totals["copies"] or 0) - distinct,
         quarantined=distinct - (totals["kept"] or 0),
         excluded=totals["excluded"] or 0,
+        unusable=totals["unusable"] or 0,
+        judged_rows=totals["judged_rows"] or 0,
         reasons=reasons,
         newest_day=totals["newest"] if day else None,
         oldest_day=totals["oldest"] if day else None,

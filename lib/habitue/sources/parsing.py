@@ -32,10 +32,14 @@ BLANK_WORDS = ("", "null", "none", "nan", "n/a", "na", "nat", "\\n")
 
 @dataclass(frozen=True)
 class Clock:
-    """The shop's calendar: `time_zone` (IANA) of its days, and the minute of the day at which one starts."""
+    """The shop's calendar: `time_zone` (IANA) of its days, and the minute of the day at which one starts.
+
+    written_in: the time zone of times without an offset; None: that of the days.
+    """
 
     time_zone: str
     day_starts_at: str
+    written_in: str | None = None
 
     @property
     def start_micros(self) -> int:
@@ -53,25 +57,29 @@ class Clock:
         return F.pmod(F.floor(local_micros / F.lit(3_600_000_000)), F.lit(24)).cast("int")
 
     def instant(self, local: Column) -> Column:
-        """The UTC instant of a shop-local wall-clock time (TIMESTAMP_NTZ).
+        """The UTC instant of a wall-clock time (TIMESTAMP_NTZ) as the source writes it.
 
         Where clocks go forward, a time that does not exist is moved forward by the gap; where they go back, a time
         that exists twice is the first of the two.
         """
-        return F.try_make_timestamp(
-            F.year(local),
-            F.month(local),
-            F.dayofmonth(local),
-            F.hour(local),
-            F.minute(local),
-            F.extract(F.lit("SECOND"), local),
-            F.lit(self.time_zone),
-        )
+        return _instant(local, self.written_in or self.time_zone)
 
     def start_of(self, day: Column) -> Column:
         """The UTC instant at which a shop-local date starts."""
         start = F.make_dt_interval(mins=F.lit(self.start_micros // 60_000_000))
-        return self.instant(day.cast("timestamp_ntz") + start)
+        return _instant(day.cast("timestamp_ntz") + start, self.time_zone)
+
+
+def _instant(local: Column, time_zone: str) -> Column:
+    return F.try_make_timestamp(
+        F.year(local),
+        F.month(local),
+        F.dayofmonth(local),
+        F.hour(local),
+        F.minute(local),
+        F.extract(F.lit("SECOND"), local),
+        F.lit(time_zone),
+    )
 
 
 def text(raw: Column, type_: DataType) -> Column:
@@ -102,8 +110,10 @@ def time(raw: Column, type_: DataType, clock: Clock, pattern: str | None) -> Col
     # understood is cast.
     has_time = value.rlike(rf"^{_DAY}[T ]+{_TIME}$")
     has_offset = value.rlike(rf"^{_DAY}[T ]+{_TIME}\s*{_OFFSET}$")
+    # A cast wants seconds before an offset, and a colon in it.
+    with_seconds = F.regexp_replace(value, rf"([T ]\d{{1,2}}:\d{{1,2}})\s*({_OFFSET})$", "$1:00$2")
     return (
-        F.when(has_offset, F.regexp_replace(value, r"([+-]\d\d)(\d\d)$", "$1:$2").try_cast("timestamp"))
+        F.when(has_offset, F.regexp_replace(with_seconds, r"([+-]\d\d)(\d\d)$", "$1:$2").try_cast("timestamp"))
         .when(has_time, clock.instant(value.try_cast("timestamp_ntz")))
         .when(value.rlike(rf"^{_DAY}$"), clock.start_of(value.try_cast("date")))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from functools import reduce
 from pathlib import Path
@@ -18,8 +19,12 @@ from habitue.sources import parsing
 # Holds a line that could not be split into the header's columns; other rows have NULL there.
 MALFORMED = "_malformed_row"
 # Files are compared by header or schema one at a time, so that each is read as what it is; beyond this many the first
-# speaks for all.
+# speaks for all, and a file that contradicts it is refused.
 MOST_FILES_COMPARED = 200
+WINDOWS = "windows-1252"  # Excel's in western Europe. Spark reads ISO 8859-1, which has control characters for 27 of its signs
+_WINDOWS_BYTES = [b for b in range(0x80, 0xA0) if b not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)]
+_CONTROLS = "".join(map(chr, _WINDOWS_BYTES))
+_SIGNS = bytes(_WINDOWS_BYTES).decode(WINDOWS)
 _NAME_JUNK = "\ufeff\u200b \t\r\n\"'"
 
 
@@ -32,7 +37,7 @@ def read_raw(spark: SparkSession, name: str, settings: SourceSettings) -> DataFr
         return _clean_names(_read_table(spark, name, settings.table))
     assert settings.path is not None
     try:
-        frame = _read_path(spark, settings.path, settings)
+        frame = _decoded(_read_path(spark, settings.path, settings), settings)
     except Exception as error:
         if not is_sparks(error):
             raise
@@ -77,8 +82,9 @@ def _read_path(spark: SparkSession, path: str, settings: SourceSettings) -> Data
     if settings.format == "csv" and settings.delimiter == "spaces":
         return _read_spaced(spark, path, settings)
     files = _files(spark, path)
+    folders = _folder_names(files)
     if not 1 < len(files) <= MOST_FILES_COMPARED:
-        return _read_files(spark, [path], settings)
+        return _with_folders(_read_files(spark, [path], settings, are_many=len(files) > 1), folders)
     groups: dict[tuple[tuple[str, str], ...], list[str]] = defaultdict(list)
     for file in files:
         schema = _peek(spark, file, settings)
@@ -86,7 +92,7 @@ def _read_path(spark: SparkSession, path: str, settings: SourceSettings) -> Data
             groups[schema].append(file)
     if not groups:
         return _read_files(spark, [path], settings)
-    frames = [_read_files(spark, members, settings) for _, members in sorted(groups.items())]
+    frames = [_with_folders(_read_files(spark, m, settings), folders) for _, m in sorted(groups.items())]
     return reduce(_union, frames)
 
 
@@ -99,6 +105,25 @@ def _files(spark: SparkSession, path: str) -> list[str]:
     return [row["path"] for row in rows]
 
 
+def _folder_names(files: list[str]) -> list[str]:
+    """The keys of `key=value` folders, which is how Hive and Spark keep partitions."""
+    parts = (part for file in files for part in Path(file).parts[:-1])
+    return sorted({part.split("=", 1)[0] for part in parts if "=" in part})
+
+
+def _with_folders(frame: DataFrame, keys: list[str]) -> DataFrame:
+    """`frame`, as read from files, with the values of their `key=value` folders where it has no such column itself."""
+
+    def value(key: str) -> Column:
+        written = F.regexp_extract(F.col("_metadata.file_path"), f"/{re.escape(key)}=([^/]*)/", 1)
+        for _ in range(2):  # the path is a URL, and Spark escapes what a folder cannot be called
+            written = F.try_url_decode(F.replace(written, F.lit("+"), F.lit("%2B")))
+        return F.when(~written.isin("", "__HIVE_DEFAULT_PARTITION__"), written).alias(key)
+
+    missing = [key for key in keys if key not in frame.columns]
+    return frame.select("*", *(value(key) for key in missing)) if missing and frame.columns else frame
+
+
 def _peek(spark: SparkSession, file: str, settings: SourceSettings) -> tuple[tuple[str, str], ...]:
     """The columns and types of one file."""
     if settings.format == "csv":
@@ -108,14 +133,17 @@ def _peek(spark: SparkSession, file: str, settings: SourceSettings) -> tuple[tup
     return tuple((f.name, f.dataType.simpleString()) for f in spark.read.parquet(file).schema.fields)
 
 
-def _read_files(spark: SparkSession, paths: list[str], settings: SourceSettings) -> DataFrame:
-    reader = spark.read.option("recursiveFileLookup", "true")
+def _read_files(
+    spark: SparkSession, paths: list[str], settings: SourceSettings, *, are_many: bool = False
+) -> DataFrame:
+    """The rows of files that are alike, or of `are_many` that were not compared."""
+    reader = spark.read.option("recursiveFileLookup", "true").option("mergeSchema", str(are_many).lower())
     if settings.format == "parquet":
         return reader.parquet(*paths)
     if settings.format == "json":
         return (
             reader.option("primitivesAsString", "true")
-            .option("encoding", settings.encoding)
+            .option("encoding", _spark_encoding(settings))
             .option("columnNameOfCorruptRecord", MALFORMED)
             .json(paths)
         )
@@ -123,7 +151,8 @@ def _read_files(spark: SparkSession, paths: list[str], settings: SourceSettings)
     if not names:
         return spark.createDataFrame([], StructType([]))
     schema = StructType([StructField(n, StringType()) for n in [*names, MALFORMED]])
-    return _csv_reader(spark, settings).schema(schema).csv(paths)
+    # Where the schema is not enforced, a header in another order or with other names is an error of Spark's.
+    return _csv_reader(spark, settings).option("enforceSchema", str(not are_many).lower()).schema(schema).csv(paths)
 
 
 def _csv_columns(spark: SparkSession, paths: list[str], settings: SourceSettings) -> list[str]:
@@ -136,7 +165,7 @@ def _csv_reader(spark: SparkSession, settings: SourceSettings) -> DataFrameReade
         spark.read.option("recursiveFileLookup", "true")
         .option("header", str(settings.header).lower())
         .option("sep", settings.delimiter)
-        .option("encoding", settings.encoding)
+        .option("encoding", _spark_encoding(settings))
         .option("quote", settings.quote)
         .option("escape", settings.quote)  # RFC 4180: a quote inside a quoted field is doubled
         .option("multiLine", str(settings.multi_line).lower())
@@ -147,7 +176,7 @@ def _csv_reader(spark: SparkSession, settings: SourceSettings) -> DataFrameReade
 
 def _read_spaced(spark: SparkSession, path: str, settings: SourceSettings) -> DataFrame:
     """A file whose fields are set apart by runs of spaces or tabs, also before the first one."""
-    lines = spark.read.option("encoding", settings.encoding).option("recursiveFileLookup", "true").text(path)
+    lines = spark.read.option("encoding", _spark_encoding(settings)).option("recursiveFileLookup", "true").text(path)
     trimmed = lines.select(F.regexp_replace("value", r"^[\s\ufeff]+|\s+$", "").alias("line")).where("line <> ''")
     first = trimmed.first()
     if first is None:
@@ -180,6 +209,22 @@ def _text_of(name: str, type_: DataType) -> Column:
     if isinstance(type_, TimestampType):
         return F.concat(parsing.wall_clock_utc(value).cast("string"), F.lit("Z"))
     return parsing.text(value, type_)
+
+
+def _spark_encoding(settings: SourceSettings) -> str:
+    return "ISO-8859-1" if settings.encoding.lower() == WINDOWS else settings.encoding
+
+
+def _decoded(frame: DataFrame, settings: SourceSettings) -> DataFrame:
+    """Names and texts with the signs of windows-1252 where a file is in it."""
+    if settings.encoding.lower() != WINDOWS or settings.format not in ("csv", "json"):
+        return frame
+    signs = str.maketrans(_CONTROLS, _SIGNS)
+    texts = {f.name for f in frame.schema.fields if isinstance(f.dataType, StringType)}
+    read = {c: F.col(f"`{c}`") for c in frame.columns}
+    return frame.select(
+        *((F.translate(v, _CONTROLS, _SIGNS) if c in texts else v).alias(c.translate(signs)) for c, v in read.items())
+    )
 
 
 def _clean_names(frame: DataFrame) -> DataFrame:

@@ -11,4 +11,5 @@ SOURCE = Source(
         SourceField("arm", "text"),
     ),
     key=("campaign_id", "customer_id"),
+    earliest_by="sent_at",
 )

@@ -24,8 +24,10 @@ class Source:
     """A source as we want it.
 
     fields: the columns that we know; required ones must be mapped.
-    key: what identifies a row; two rows with one key and other values are a conflict, of which the first by `ordered`
-        is kept. Empty for sources of events, where only whole identical rows are the same.
+    key: what identifies a row; two rows with one key and other values are a conflict, of which the first is kept. Empty
+        for sources of events, where only whole identical rows are the same.
+    earliest_by: the time by which a row is the first of its key, so that later ones change nothing about it; empty: any
+        order that depends on the rows alone.
     one_of: groups of fields of which at least one must be mapped.
     rules: (name of the error, SQL condition that a row in error meets), on the typed columns; required ones only.
     keeps_extra: whether columns that we do not know are kept as attributes.
@@ -34,6 +36,7 @@ class Source:
     name: str
     fields: tuple[SourceField, ...]
     key: tuple[str, ...] = ()
+    earliest_by: str = ""
     one_of: tuple[tuple[str, ...], ...] = ()
     rules: tuple[tuple[str, str], ...] = ()
     keeps_extra: bool = False
