@@ -105,6 +105,7 @@ def test_runs_tells_of_every_source_and_table(small_run: SmallRun, spark: SparkS
     assert features["as_of"] == AS_OF
     assert features["rows_out"] == small_run.result.written["customer_features"]
     assert features["input_versions"] == {n: store.version(n) for n in ("customer_history", "customers")}
+    assert rows["order_lines"]["input_versions"]["_work_orders"] == store.version("_work_orders")
     assert features["output_version"] == store.version("customer_features")
     assert features["config_hash"] == small_run.config.fingerprint
     orders = rows["raw_orders"]

@@ -128,6 +128,7 @@ def test_a_snapshot_is_replaced_and_removed_alone(store: Store, spark: SparkSess
     store.write(THINGS, things(spark, FIRST, [("c", 9)]), FIRST)
     assert content(store) == [(FIRST, "c", 9, Decimal("1.5")), BOTH[2]]
     store.remove_snapshot(THINGS, FIRST)
+    assert json.loads(DeltaTable(store.path("things")).history(1)[0]["userMetadata"]) == {"run_id": "first"}
     assert content(store) == [BOTH[2]]
     assert not store.has_snapshot(THINGS, FIRST) and store.has_snapshot(THINGS, SECOND)
     store.remove_snapshot(THINGS, FIRST)  # there is none: nothing happens

@@ -19,7 +19,7 @@ from habitue.config import Config, nearest
 from habitue.errors import DataRefused, HabitueError, NotApplicable, UsageError
 from habitue.registry import TrackedModel
 from habitue.sources.intake import Account, Intake, take_in
-from habitue.store import Store
+from habitue.store import WORK_PREFIX, Store
 from habitue.table import Table
 from habitue.tables import TABLES
 from habitue.tables.operations import runs
@@ -159,8 +159,9 @@ class Run:
         except DataRefused as error:
             self._note("sources", "refused", time.monotonic() - started, detail=str(error))
             raise
-        except HabitueError as error:
-            self._note("sources", "failed", time.monotonic() - started, detail=str(error))
+        except BaseException as error:
+            said = str(error)[:2000] or type(error).__name__
+            self._note("sources", "failed", time.monotonic() - started, detail=said)
             raise
         self.result.accounts = self._intake.accounts
         self.result.currency = self._intake.currency
@@ -206,8 +207,9 @@ class Run:
         except NotApplicable as reason:
             for table in step.tables:
                 self._skip(table, str(reason), time.monotonic() - started)
-        except Exception as error:
-            self._note(step.name, "failed", time.monotonic() - started, detail=str(error)[:2000])
+        except BaseException as error:  # an interruption, too
+            said = str(error)[:2000] or type(error).__name__
+            self._note(step.name, "failed", time.monotonic() - started, detail=said)
             raise
 
     def _missing(self, step: Step) -> str | None:
@@ -322,8 +324,11 @@ class Run:
 
     def _input_versions(self, step: Step) -> dict[str, int]:
         """The Delta version of each table that the step reads."""
-        read = [n for n in step.inputs if not n.startswith(JUDGED_PREFIX) and self._is_available(n)]
-        return {name: self._version(name) for name in read}
+        read = [n for n in step.inputs if n != ALL_JUDGED and self._is_available(n)]
+        if ALL_JUDGED in step.inputs and self._intake:
+            read += [f"{JUDGED_PREFIX}{source}" for source in self._intake.judged]
+        tables = [WORK_PREFIX + n.removeprefix(JUDGED_PREFIX) if n.startswith(JUDGED_PREFIX) else n for n in read]
+        return {name: self._version(name) for name in tables}
 
     def _version(self, name: str) -> int:
         if name not in self._versions:

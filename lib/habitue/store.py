@@ -22,6 +22,7 @@ from habitue.config import Config
 from habitue.errors import HabitueError
 from habitue.table import SNAPSHOT_COLUMN, Table
 
+WORK_PREFIX = "_work_"  # hidden tables, which are no part of what is published
 # Published tables stay readable by every Delta reader, so nothing that raises the reader version is switched on.
 TABLE_PROPERTIES = {
     "delta.minReaderVersion": "1",
@@ -160,7 +161,7 @@ class Store:
 
     def write_work(self, source: str, frame: DataFrame) -> DataFrame:
         """Keep the judged rows of a source in the hidden table `_work_<source>`, and read them back from there."""
-        name = f"_work_{source}"
+        name = f"{WORK_PREFIX}{source}"
         writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         self._save(writer.option("userMetadata", self._metadata()), name)
         return self.spark.table(self.reference(name))
@@ -177,8 +178,10 @@ class Store:
         """Delete a snapshot that this run left out, so that no row of an earlier run is taken for one of this."""
         if table.is_snapshot and self.has_snapshot(table, as_of):
             self._versions.pop(table.name, None)
-            condition = f"{SNAPSHOT_COLUMN} = DATE'{as_of.isoformat()}'"
-            self.spark.sql(f"DELETE FROM {self.reference(table.name)} WHERE {condition}").collect()
+            # No DELETE, whose commit could not say which run it is of.
+            writer = self.spark.createDataFrame([], table.schema).write.format("delta").mode("overwrite")
+            writer = writer.option("replaceWhere", f"{SNAPSHOT_COLUMN} = '{as_of.isoformat()}'")
+            self._save(writer.option("userMetadata", self._metadata()), table.name)
 
     def create(self, table: Table) -> bool:
         """Create the table from its contract, where it is not there yet; returns whether that was so."""
