@@ -23,15 +23,13 @@ def hash_group(customer_id: str = "customer_id") -> Column:
 def gap_weights(customers: DataFrame, leaf_count: int) -> GapWeights:
     """Weights of shape (leaf, hash group, longest gap + 1)."""
     n = F.size("gaps_days")
-    entries = F.concat(
-        F.transform("gaps_days", lambda gap: F.struct(gap.alias("gap"), F.lit(False).alias("is_open"))),
-        F.array(F.struct(F.col("open_gap_days").alias("gap"), F.lit(True).alias("is_open"))),
-    )
-    gaps = customers.select("leaf", "hash_group", n.alias("n"), F.explode(entries).alias("entry"))
-    own_weight = F.when(F.col("entry.is_open"), F.when(F.col("n") == 0, 1.0).otherwise(0.0)).otherwise(1 / F.col("n"))
+    per_customer = customers.select("leaf", "hash_group", n.alias("n"), "gaps_days", "open_gap_days")
+    complete = per_customer.select("leaf", "hash_group", "n", F.explode("gaps_days").alias("gap"))
+    still_open = per_customer.select("leaf", "hash_group", "n", F.col("open_gap_days").alias("gap"))
+    # An array of both kinds, exploded, would cost five times as much as reading the customers twice.
     summed = (
-        gaps.groupBy("leaf", "hash_group", F.col("entry.gap").alias("gap"), F.col("entry.is_open").alias("is_open"))
-        .agg(F.sum(own_weight).alias("own"), F.sum(1 / (F.col("n") + 1)).alias("each"))
+        _summed(complete, 1 / F.col("n"), is_open=False)
+        .unionByName(_summed(still_open, F.when(F.col("n") == 0, 1.0).otherwise(0.0), is_open=True))
         .toPandas()
     )
     longest = int(summed["gap"].max()) if len(summed) else 1
@@ -42,6 +40,12 @@ def gap_weights(customers: DataFrame, leaf_count: int) -> GapWeights:
         arrays[own][where] = part["own"].to_numpy()
         arrays[each][where] = part["each"].to_numpy()
     return GapWeights(**arrays)
+
+
+def _summed(gaps: DataFrame, own_weight: Column, *, is_open: bool) -> DataFrame:
+    """By leaf, hash group and gap: the sums of the customers' own weights and of equal weights for all n + 1 gaps."""
+    sums = F.sum(own_weight).alias("own"), F.sum(1 / (F.col("n") + 1)).alias("each")
+    return gaps.groupBy("leaf", "hash_group", "gap").agg(*sums).withColumn("is_open", F.lit(is_open))
 
 
 def member_sums(customers: DataFrame, leaf_count: int) -> MemberSums:
