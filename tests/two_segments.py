@@ -41,6 +41,7 @@ def two_segments(as_of: date, **changes: Any) -> Segmentation:
         "fitted_silhouette": 0.5,
         "fitted_gain": 0.2,
         "newest_fit_as_of": as_of,
+        "chosen_count": 2,
         "segment_gains": ((0.2, 0.1, 0.3), (0.2, 0.1, 0.3)),
         "published_gain_low": 0.08,
         "summary": "2 segments: made by hand",

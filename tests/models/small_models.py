@@ -19,7 +19,7 @@ def cycle(middle: int, p1: float, p10: float, p90: float, p99: float) -> Segment
 
 
 def two_segments(last_id: int = 9, **changes: object) -> Segmentation:
-    """Segment 4 lies around 0 and has gaps of 7 days; segment 9 lies around 10 and has gaps of 30. The border is at 5.
+    """Segment 4 lies widely around 0 and has gaps of 7 days; segment 9 lies at 10 and has gaps of 30. The border is at 5.
 
     The feature is `trend`, as it is: scaling changes nothing between -1000 and 1000.
     """
@@ -27,7 +27,7 @@ def two_segments(last_id: int = 9, **changes: object) -> Segmentation:
     tree = BisectingTree(
         centres=np.array([[5.0], [0.0], [10.0]]),
         sizes=np.array([20, 10, 10]),
-        costs=np.array([500.0, 1.0, 1.0]),
+        costs=np.array([611.0, 110.0, 1.0]),
         left=np.array([1, -1, -1]),
         right=np.array([2, -1, -1]),
     )
@@ -47,6 +47,7 @@ def two_segments(last_id: int = 9, **changes: object) -> Segmentation:
         "fitted_silhouette": 0.6,
         "fitted_gain": 0.12,
         "newest_fit_as_of": date(2024, 1, 1),
+        "chosen_count": 2,
         "segment_gains": ((0.1, 0.0, 0.2), (0.2, 0.1, 0.3)),
         "published_gain_low": 0.04,
         "summary": "2 segments: so it is",

@@ -154,7 +154,10 @@ SHARES = {1: 0.5, 2: 0.5, 3: 0.2, 4: 0.3, 5: 0.26, 6: 0.04}
 
 
 def refined(
-    start: Sequence[int], gains: dict[tuple[int, ...], CandidateGain], mixed: set[int]
+    start: Sequence[int],
+    gains: dict[tuple[int, ...], CandidateGain],
+    mixed: set[int],
+    refusals: dict[tuple[int, ...], list[str]] | None = None,
 ) -> tuple[tuple[int, ...], list[tuple[int, bool, str]]]:
     nodes, log = refine(
         start,
@@ -162,6 +165,7 @@ def refined(
         lambda cut: [node for node in cut if node in mixed],
         CHILDREN.get,
         SHARES.__getitem__,
+        lambda cut: (refusals or {}).get(tuple(cut), []),
         GATES,
     )
     return nodes, [(split.node, split.is_accepted, split.reason) for split in log]
@@ -196,3 +200,17 @@ def test_a_leaf_and_an_unmixed_segment_stay() -> None:
     assert nodes == (1, 2)
     assert log == [(1, False, "mixed, but the tree divides it no further")]
     assert refined((1, 2), {}, set()) == ((1, 2), [])
+
+
+def test_a_finer_cut_that_the_gates_refused_is_not_taken_after_all() -> None:
+    gains = {(1, 2): a_gain(0.1), (1, 3, 4): a_gain(0.3)}
+    nodes, log = refined((1, 2), gains, {2}, {(1, 3, 4): ["refits agree only 0.500, under 0.75"]})
+    assert nodes == (1, 2)
+    assert log == [(2, False, "mixed, but 3 segments are not eligible: refits agree only 0.500, under 0.75")]
+
+
+def test_a_gain_that_is_certain_but_not_worth_a_segment_makes_up_for_no_structure() -> None:
+    slight = candidate(2, a_gain(0.009, 0.001), silhouette=0.2)  # under min_gain, .01
+    worth = candidate(2, a_gain(0.011, 0.001), silhouette=0.2)
+    assert "within reach of structureless customers" in slight.refusals(GATES)[0]
+    assert worth.refusals(GATES) == []

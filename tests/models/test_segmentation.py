@@ -48,15 +48,23 @@ def test_core_fringe_and_outside(spark: SparkSession) -> None:
 
 
 def test_silhouettes_by_hand(spark: SparkSession) -> None:
-    """The tree puts 11 at most at 5: four at -4, four at 0, three at 4.5; the four others are at 10.
+    """At the fit ten customers were around 0, their squared distances to it 110 in all, and ten around 10, 1 in all.
 
-    At 4.5: own (4 * 8.5^2 + 4 * 4.5^2 + 2 * 0) / 10 = 37, other 5.5^2 = 30.25: (30.25 - 37) / 37 = -.182.
-    At 0: own (4 * 16 + 3 * 20.25) / 10 = 12.475, other 100: .87525. At 10 the own distances are 0: 1.
+    At 4.5: own (10 * 4.5^2 + 110) / 9 = 34.722, other 5.5^2 + 1 / 10 = 30.35: (30.35 - 34.722) / 34.722 = -.126.
+    At 0: own 110 / 9 = 12.222, other 100 + 1 / 10. At 10: own 1 / 9, other 100 + 110 / 10 = 111.
     """
     found = placed(spark, two_segments())
-    assert found["between, slow"][2] == pytest.approx((30.25 - 37) / 37)
-    assert found["own rhythm"][2] == pytest.approx(1 - 12.475 / 100)
-    assert found["monthly"][2] == pytest.approx(1.0)
+    assert found["between, slow"][2] == pytest.approx(30.35 / (312.5 / 9) - 1)
+    assert found["own rhythm"][2] == pytest.approx(1 - (110 / 9) / 100.1)
+    assert found["monthly"][2] == pytest.approx(1 - (1 / 9) / 111)
+
+
+def test_where_a_customer_belongs_does_not_depend_on_who_else_is_placed(spark: SparkSession) -> None:
+    whole = placed(spark, two_segments())
+    for some in (["between, slow"], ["slower", "monthly"]):
+        rows = place(two_segments(), customers(spark, {name: CASES[name] for name in some})).collect()
+        for row in rows:
+            assert (row["segment_id"], row["membership"], row["silhouette"]) == whole[row["customer_id"]]
 
 
 def test_one_segment_has_no_neighbours_and_still_a_fringe(spark: SparkSession) -> None:

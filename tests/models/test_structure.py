@@ -39,6 +39,31 @@ def test_halving_one_normal_feature_scores_what_theory_says() -> None:
     assert null_of(rows, [2], quantile=0.5)[2] == pytest.approx(theory, abs=0.01)
 
 
+def pulled_in(rows: Floats) -> Floats:
+    """Outliers at the quantiles of .01 and .99 and nothing below 0, as a shop's features are when they come to the fit."""
+    low, high = np.quantile(np.maximum(rows, 0.0), [0.01, 0.99], axis=0)
+    clipped: Floats = np.clip(rows, low, high)
+    return clipped
+
+
+def test_shops_without_structure_seldom_pass_any_bar() -> None:
+    """Of 40 shops of one cloud each 2 pass by the meaning of the quantile, and more than 6 do once in 200 times."""
+    counts, passed = list(range(2, 9)), 0
+    for shop in range(40):
+        rng = np.random.default_rng(100 + shop)
+        mixing = np.random.default_rng(7).normal(0.0, 1.0, (6, 6)) * 0.6
+        rows = pulled_in(4.0 + rng.normal(0.0, 1.0, (400, 6)) @ mixing)
+        bars = silhouette_null(
+            rows, counts, twins=20, twin_rows=400, quantile=0.95, max_leaves=8, max_iter=5, seed=shop
+        )
+        tree = fit_local(rows, max_leaves=8, max_iter=5, seed=shop)
+        leaf = tree.assign_numpy(rows)
+        cuts = [tree.cut(count) for count in counts if count <= tree.leaf_count]
+        reached = mean_silhouettes(rows, leaf, leaf_sums(rows, leaf, tree.leaf_count), cuts)
+        passed += any(found > bars[count] for count, found in zip(counts, reached, strict=False))
+    assert passed <= 6
+
+
 def test_one_segment_and_identical_rows_have_no_bar() -> None:
     rows = np.random.default_rng(3).normal(5.0, 1.0, (300, 2))
     assert np.isnan(null_of(rows, [1])[1])

@@ -101,6 +101,10 @@ def test_segments_add_up_to_the_customers(rhythms: Shop, two_rates: Shop) -> Non
     for shop in (rhythms, two_rates):
         sizes = shop.members.groupby("segment_id").size()
         assert dict(zip(shop.segments["segment_id"], shop.segments["customers"], strict=True)) == sizes.to_dict()
+        for kind in ("core", "fringe", "outside"):
+            of_kind = shop.members["segment_id"][shop.members["membership"] == kind].value_counts()
+            published = shop.segments.set_index("segment_id")[f"{kind}_customers"]
+            assert published[published > 0].to_dict() == of_kind.to_dict()
         assert sizes.sum() == shop.features.count() == len(shop.members["customer_id"].unique())
         assert shop.segments["share"].sum() == pytest.approx(1)
     assert rhythms.segments["revenue_share"].sum() == pytest.approx(1)
@@ -157,7 +161,6 @@ def twin_of_a_grocer(spark: SparkSession, customers: int, seed: int) -> tuple[Da
     return fit, features, history
 
 
-@pytest.mark.soak  # slow, and not passing yet: the twin of the shop is divided, or the run takes too long
 def test_a_structureless_twin_of_a_real_shop_is_one_segment_and_says_so(spark: SparkSession, tmp_path: Path) -> None:
     selection = select(tmp_path, *twin_of_a_grocer(spark, 500, TWIN_SEED), segments_settings())
     assert len(selection.segmentation.nodes) == 1

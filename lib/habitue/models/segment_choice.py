@@ -37,6 +37,10 @@ class Candidate:
     lowest_jaccard: float
     gain: CandidateGain
 
+    def gains_for_certain(self, gates: Gates) -> bool:
+        """Of so many candidates some gain a little by chance, so the gain must be worth something, too."""
+        return self.gain.gain_low > 0 and self.gain.gain >= gates.min_gain
+
     def refusals(self, gates: Gates) -> list[str]:
         """Why it is not eligible, in words; one segment always is."""
         if self.segment_count == 1:
@@ -50,10 +54,10 @@ class Candidate:
             found.append(f"refits agree only {self.stability:.3f}, under {gates.min_stability:g}")
         if not self.lowest_jaccard >= gates.min_jaccard:
             found.append(f"a segment is found again only {self.lowest_jaccard:.3f}, under {gates.min_jaccard:g}")
-        if not (self.silhouette > self.silhouette_null or self.gain.gain_low > 0):
+        if not (self.silhouette > self.silhouette_null or self.gains_for_certain(gates)):
             found.append(
                 f"its silhouette {self.silhouette:.2f} is within reach of structureless customers "
-                f"({self.silhouette_null:.2f}), and its cycles gain nothing for certain"
+                f"({self.silhouette_null:.2f}), and its cycles gain nothing that counts for certain"
             )
         return found
 
@@ -74,7 +78,7 @@ def choose(candidates: Sequence[Candidate], gates: Gates) -> Choice:
     eligible = [c for c in candidates if not c.refusals(gates)]
     divided = [c for c in eligible if c.segment_count > 1]
     best = max(eligible, key=lambda c: (_number(c.gain.gain), -c.segment_count))
-    if any(c.gain.gain_low > 0 and c.gain.gain >= gates.min_gain for c in divided):
+    if any(c.gains_for_certain(gates) for c in divided):
         chosen, why = _fewest_within_error(eligible, best, gates)
         reasons = [_reason_by_gain(c, chosen, best, gates) for c in candidates]
     elif divided:
@@ -155,12 +159,14 @@ def refine(
     mixed_of: Callable[[Sequence[int]], list[int]],
     children_of: Callable[[int], tuple[int, int] | None],
     share_of: Callable[[int], float],
+    refusals_of: Callable[[Sequence[int]], list[str]],
     gates: Gates,
 ) -> tuple[tuple[int, ...], list[Split]]:
     """Split mixed segments while the choosing half's gain rises by more than its standard error.
 
     nodes: the chosen cut. gain_of: a cut's gain. mixed_of: the nodes of a cut whose verdict is `mixed`. children_of:
-    a node's two children, None for a leaf. share_of: a node's share of the customers.
+    a node's two children, None for a leaf. share_of: a node's share of the customers. refusals_of: why the gates refuse a
+    cut that is a candidate itself; none for other cuts.
     """
     current, log = tuple(nodes), []
     refused: set[int] = set()
@@ -173,6 +179,12 @@ def refine(
             reason = "mixed, but a part would be too small"
         else:
             finer = tuple(sorted((set(current) - {node}) | set(children)))
+            if refusals := refusals_of(finer):
+                log.append(
+                    Split(node, False, f"mixed, but {len(finer)} segments are not eligible: {'; '.join(refusals)}")
+                )
+                refused.add(node)
+                continue
             now, then = gain_of(current), gain_of(finer)
             rise, error = then.gain - now.gain, gain_difference_se(then, now)
             if rise > error:

@@ -21,7 +21,7 @@ from habitue.errors import HabitueError
 from habitue.models.bisecting_tree import BisectingTree, Floats, Ints
 from habitue.models.purchase_cycle import GapWeights, wang_chang_curve
 from habitue.models.scaling import Scaling
-from habitue.models.silhouette import leaf_sums_distributed, silhouette_column
+from habitue.models.silhouette import leaf_sums_of, silhouette_column
 
 MIN_GAPS = 3  # of a member, before its own rhythm is held against the group's
 LEAST_DENSITY = 1e-4  # of a gap that a group's curve has no mass at: unlikely, not impossible
@@ -45,8 +45,8 @@ class Segmentation:
     fit_day: t0 of this snapshot, where the held-out gaps start. nodes: the tree's nodes that are segments. ids: of each of
     them. cycles: likewise. last_id: the largest id ever given. silhouette: of these segments, the mean over this
     snapshot's customers; gain: the choosing half's; fitted_silhouette, fitted_gain: the same two in the snapshot that the
-    model was trained for. newest_fit_as_of: of the newest fit known, whether or not it is this one. summary: the choice in
-    words. notes: what the run's summary says of it.
+    model was trained for. newest_fit_as_of: of the newest fit known, whether or not it is this one. chosen_count: segments
+    before the refinement. summary: the choice in words. notes: what the run's summary says of it.
     """
 
     as_of: date
@@ -64,6 +64,7 @@ class Segmentation:
     fitted_silhouette: float
     fitted_gain: float
     newest_fit_as_of: date
+    chosen_count: int
     segment_gains: tuple[tuple[float, float, float], ...]
     published_gain_low: float
     summary: str
@@ -190,7 +191,7 @@ def place(model: Segmentation, customers: DataFrame) -> DataFrame:
 def _with_neighbours(model: Segmentation, customers: DataFrame) -> DataFrame:
     """own and neighbouring segment (positions), silhouette, and whether distance and cycle both favour the neighbour."""
     columns = model.scaling.columns
-    sums = leaf_sums_distributed(customers, columns, "leaf", model.tree.leaf_count, model.tree.centres[0])
+    sums = leaf_sums_of(model.tree)
     scored = customers.withColumn("scores", silhouette_column(columns, "leaf", sums, model.cut))
     segment_of_leaf = F.array(*(F.lit(int(s)) for s in model.cut))
     named = scored.withColumns(

@@ -20,7 +20,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
-from habitue.models.bisecting_tree import Floats, Ints
+from habitue.models.bisecting_tree import BisectingTree, Floats, Ints
 
 # Rows of an array that are scored at a time, so that their distances to all segments stay within a few megabytes.
 CHUNK_ROWS = 16_384
@@ -68,6 +68,14 @@ def leaf_sums_distributed(
     return LeafSums(found[:, 0], found[:, 2:], found[:, 1], np.asarray(origin, dtype=np.float64))
 
 
+def leaf_sums_of(tree: BisectingTree) -> LeafSums:
+    """The sums as they were at the tree's fit, so that a row's silhouette does not depend on who else is scored."""
+    origin = tree.centres[0]
+    centres, sizes = tree.centres[tree.leaves] - origin, tree.sizes[tree.leaves].astype(np.float64)
+    squares = tree.costs[tree.leaves] + sizes * np.square(centres).sum(axis=1)
+    return LeafSums(sizes, sizes[:, None] * centres, squares, origin)
+
+
 def mean_silhouettes(rows: Floats, leaf: Ints, sums: LeafSums, cuts: Sequence[Ints]) -> Floats:
     """(cuts,): the mean silhouette of each cut, an array leaf -> segment; NaN for a cut into one segment."""
     score = _row_scorer(sums, cuts)
@@ -86,18 +94,20 @@ def mean_silhouettes_distributed(
     cut_count = len(cuts)
 
     def totals(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        found = np.zeros(cut_count)
+        found, rows = np.zeros(cut_count), 0
         for batch in batches:
+            rows += batch.num_rows
             columns = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
             scored = score(np.column_stack(columns[1:]), columns[0])
             found += [silhouette.sum() for silhouette, _ in scored]
-        yield pa.RecordBatch.from_arrays([pa.array(range(cut_count), pa.int32()), pa.array(found)], ["cut", "total"])
+        columns = [pa.array(range(cut_count), pa.int32()), pa.array(found), pa.array([rows] * cut_count)]
+        yield pa.RecordBatch.from_arrays(columns, ["cut", "total", "rows"])
 
     selected = frame.select(leaf_column, *feature_columns)
-    per_part = selected.mapInArrow(totals, "cut int, total double")
-    per_cut = per_part.groupBy("cut").agg(F.sum("total").alias("total"))
-    found = {row["cut"]: row["total"] for row in per_cut.collect()}
-    means: Floats = np.array([found[cut] for cut in range(cut_count)]) / sums.counts.sum()
+    per_part = selected.mapInArrow(totals, "cut int, total double, rows bigint")
+    per_cut = per_part.groupBy("cut").agg((F.sum("total") / F.sum("rows")).alias("mean"))
+    found = {row["cut"]: row["mean"] for row in per_cut.collect()}
+    means: Floats = np.array([found[cut] for cut in range(cut_count)])
     return means
 
 

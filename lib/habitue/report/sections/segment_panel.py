@@ -35,6 +35,8 @@ def panel(segment: Segment, segments: pd.DataFrame, migrations: pd.DataFrame | N
         blocks.append(Paragraph(_timing(segment)))
     if _has(segment, "rule"):
         blocks.append(Paragraph(_rule(segment)))
+    if _has(segment, "core_customers"):
+        blocks.append(Paragraph(_membership(segment)))
     curve = _curve(segment)
     if curve is not None:
         blocks.append(curve)
@@ -130,6 +132,14 @@ def _rule(segment: Segment) -> Text:
         f1 = wording.decimal(segment["rule_fidelity"])
         right = f" (F1 {f1} on customers that it was not learned from; 1 is perfect)"
     return Markup("<strong>As a rule:</strong> {}{}.").format(segment["rule"], right)
+
+
+def _membership(segment: Segment) -> Text:
+    core, fringe, outside = (int(segment[f"{m}_customers"]) for m in ("core", "fringe", "outside"))
+    return (
+        f"{wording.counted(core, 'customer')} clearly belong here; of {wording.count(fringe)} the distance or the rhythm points "
+        f"elsewhere, too; {wording.count(outside)} have a rhythm of their own that fits no segment."
+    )
 
 
 def _curve(segment: Segment) -> Chart | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any, NamedTuple
@@ -20,12 +20,12 @@ from habitue.models.gap_sums import gap_weights, hash_group, member_sums
 from habitue.models.held_out_gain import CandidateGain, gain_difference_se
 from habitue.models.purchase_cycle import cycle_limit, purchase_cycles
 from habitue.models.scaling import Scaling, learn_scaling
-from habitue.models.segment_choice import Candidate, Choice, Split, choose, refine
+from habitue.models.segment_choice import Candidate, Choice, Gates, Split, choose, refine
 from habitue.models.segment_fit import Evidence, gates_of, gather, judge, segments_of
 from habitue.models.segment_identity import assign_ids
 from habitue.models.segment_watch import carried_forward, ends_promotion, refit_proposal, why_carried_forward
 from habitue.models.segmentation import Segmentation, segment_cycles, single_leaf_tree
-from habitue.models.silhouette import leaf_sums_distributed, mean_silhouettes_distributed
+from habitue.models.silhouette import leaf_sums_of, mean_silhouettes_distributed
 from habitue.table import Table, as_of_column, column
 
 
@@ -73,7 +73,8 @@ def build(
         )
         proposal = _refit_proposal(model, segments)
     else:
-        nodes, log = judged.refined(tree.cut_nodes(choice.segment_count), leaf_customers / customers, gates)
+        refused = {tree.cut_nodes(c.segment_count): c.refusals(gates) for c in candidates}
+        nodes, log = judged.refined(tree.cut_nodes(choice.segment_count), leaf_customers / customers, refused, gates)
         ids, last_id = assign_ids(now, tree.leaf_segments(nodes), earlier_segment_members, earlier_segmentation)
         measured, proposal = _measured(now, columns, evidence, tree, nodes), None
         model = Segmentation(
@@ -89,7 +90,8 @@ def build(
             fitted_silhouette=measured["silhouette"],
             fitted_gain=measured["gain"],
             newest_fit_as_of=as_of,
-            summary=choice.summary,
+            summary=choice.summary + ("" if len(nodes) == choice.segment_count else f"; {len(nodes)} after refinement"),
+            chosen_count=choice.segment_count,
             decisions=tuple(f"{'split' if s.is_accepted else 'kept'} node {s.node}: {s.reason}" for s in log),
             **measured,
         )
@@ -143,7 +145,7 @@ def _measured(
     """What is measured of a cut in every snapshot, by the model's field: its silhouette among `now`, and its gains."""
     silhouette = float("nan")
     if len(nodes) > 1:
-        sums = leaf_sums_distributed(now, columns, "leaf", tree.leaf_count, tree.centres[0])
+        sums = leaf_sums_of(tree)  # as members are placed
         (silhouette,) = mean_silhouettes_distributed(now, columns, "leaf", sums, [tree.leaf_segments(nodes)])
     chosen, outside = evidence.gains(tree, [nodes])[0], evidence.gains(tree, [nodes], published=True)[0]
     intervals = (outside.segment_gain, outside.segment_gain_low, outside.segment_gain_high)
@@ -212,22 +214,31 @@ class _Judged:
         self.members = member_sums(customers, tree.leaf_count)
         self.thresholds = thresholds_of(settings)
 
-    def mixed(self, nodes: tuple[int, ...]) -> list[int]:
+    def mixed(self, nodes: Sequence[int]) -> list[int]:
         """The nodes of the cut whose verdict, by the choosing half's gain, is `mixed`."""
-        segments = segments_of(self.tree, nodes)
+        segments = segments_of(self.tree, tuple(nodes))
         found = purchase_cycles(self.weights.by_segment(segments), self.members.by_segment(segments), self.limit)
         says = verdicts(found, self.gain(nodes), self.thresholds)
         return [node for node, verdict in zip(nodes, says, strict=True) if verdict == "mixed"]
 
-    def gain(self, nodes: tuple[int, ...]) -> CandidateGain:
+    def gain(self, nodes: Sequence[int]) -> CandidateGain:
         return self.evidence.gains(self.tree, [tuple(nodes)])[0]
 
-    def refined(self, nodes: tuple[int, ...], shares: Floats, gates: Any) -> tuple[tuple[int, ...], list[Split]]:
+    def refined(
+        self,
+        nodes: tuple[int, ...],
+        shares: Floats,
+        refused: Mapping[tuple[int, ...], list[str]],
+        gates: Gates,
+    ) -> tuple[tuple[int, ...], list[Split]]:
         def share_of(node: int) -> float:
             under = [leaf for leaf, at in enumerate(self.tree.leaves) if node in self.tree.path(int(at))]
             return float(shares[under].sum())
 
-        return refine(nodes, self.gain, self.mixed, self.tree.children_of, share_of, gates)  # type: ignore[arg-type]
+        def refusals_of(cut: Sequence[int]) -> list[str]:
+            return refused.get(tuple(cut), [])
+
+        return refine(nodes, self.gain, self.mixed, self.tree.children_of, share_of, refusals_of, gates)
 
     def cycles(self, nodes: tuple[int, ...]):  # type: ignore[no-untyped-def]
         segments = segments_of(self.tree, nodes)
@@ -245,17 +256,16 @@ def _rows(
     choice: Choice,
     evidence: Evidence,
     tree: BisectingTree,
-    gates: Any,
+    gates: Gates,
     model: Segmentation,
     proposal: str | None,
 ) -> list[tuple[Any, ...]]:
     published = evidence.gains(tree, [tree.cut_nodes(c.segment_count) for c in candidates], published=True)
     is_kept = model.trained_as_of != as_of
     kept_reason = "; ".join(filter(None, (model.summary, proposal)))
-    chosen_count = len(model.nodes) if is_kept else choice.segment_count
     rows = []
     for candidate, outside, reason in zip(candidates, published, choice.reasons, strict=True):
-        is_chosen = candidate.segment_count == chosen_count
+        is_chosen = candidate.segment_count == model.chosen_count
         values: Mapping[str, Any] = {
             "as_of": as_of,
             "segment_count": candidate.segment_count,
@@ -300,7 +310,7 @@ TABLE = Table(
                 "Mean silhouette (squared distances) on the fit day; NULL for one.",
                 nullable=True,
             ),
-            column("silhouette_null", "double", "95 % quantile of structureless twins of the shop.", nullable=True),
+            column("silhouette_null", "double", "What 95 % of structureless twins stay below.", nullable=True),
             column("smallest_share", "double", "Share of the customers in the smallest segment, 0-1."),
             column("stability", "double", "Adjusted Rand index, mean over refits on samples.", nullable=True),
             column("lowest_jaccard", "double", "Jaccard index of the least stable segment.", nullable=True),

@@ -29,6 +29,7 @@ RULE_FEATURES = {  # in the rules -> where a customer has none
     "discount_share": 0.0,
 }
 CURVE_POINTS = 100
+MEMBERSHIPS = ("core", "fringe", "outside")
 
 
 def build(
@@ -40,7 +41,7 @@ def build(
     segments: SegmentSettings,
     earlier_segments: DataFrame | None,
 ) -> DataFrame:
-    members = segment_members.select("customer_id", "segment_id").join(
+    members = segment_members.select("customer_id", "segment_id", "membership").join(
         customers_of(customer_features, customer_history), "customer_id", "inner"
     )
     figures = {row["segment_id"]: row for row in _figures(members.groupBy("segment_id")).collect()}
@@ -67,6 +68,7 @@ def _figures(grouped: Any) -> DataFrame:
     revenue = F.sum("amount_365d")
     frame: DataFrame = grouped.agg(
         F.count(F.lit(1)).alias("customers"),
+        *(F.count(F.when(F.col("membership") == m, 1)).alias(f"{m}_customers") for m in MEMBERSHIPS),
         revenue.alias("revenue"),
         F.avg("average_order_value").alias("average_order_value"),
         F.avg("purchase_days_per_month").alias("purchase_days_per_month"),
@@ -157,6 +159,7 @@ def _row(
         "segment_id": segment,
         "name": name,
         "customers": figures["customers"],
+        **{f"{m}_customers": figures[f"{m}_customers"] for m in MEMBERSHIPS},
         "share": figures["customers"] / shop["customers"],
         "revenue": figures["revenue"],
         "revenue_share": revenue_share,
@@ -233,6 +236,9 @@ TABLE = Table(
             column("name", "string", "A name by rules over its figures against the shop's."),
             column("description", "string", "Who they are, in one sentence."),
             column("customers", "bigint", "Members."),
+            column("core_customers", "bigint", "Members that clearly belong there."),
+            column("fringe_customers", "bigint", "Members whose distance or rhythm points elsewhere, too."),
+            column("outside_customers", "bigint", "Members whose gaps fit no segment; this one is the nearest."),
             column("share", "double", "Share of all customers, 0-1."),
             column("revenue", "decimal(28,4)", "Net amount of the last 365 days.", nullable=True),
             _optional("revenue_share", "Share of the shop's revenue of the last 365 days, 0-1."),
@@ -241,7 +247,9 @@ TABLE = Table(
             column("median_days_since_last_order", "double", "Median days since the last purchase day."),
             column("loyal_share", "double", "Share of members that meet the loyal rule, 0-1."),
             column(
-                "is_loyal", "boolean", "At least half are loyal, and they return more than the shop's customers do."
+                "is_loyal",
+                "boolean",
+                "At least half are loyal, and they return more than the shop's customers do (a single segment: half are loyal).",
             ),
             column("rule", "string", "In words, a shallow tree that reproduces the membership."),
             _optional("rule_fidelity", "F1 of the rule on customers that it was not learned from."),
@@ -267,6 +275,9 @@ TABLE = Table(
             column("gap_distribution", "array<struct<day:int,share:double>>", "Share of gaps of up to so many days."),
         ]
     ),
-    checks={"known_verdict": "verdict IN ('representative', 'mixed', 'irregular', 'insufficient')"},
+    checks={
+        "known_verdict": "verdict IN ('representative', 'mixed', 'irregular', 'insufficient')",
+        "every_member_counts": "customers = core_customers + fringe_customers + outside_customers",
+    },
     build=build,
 )
