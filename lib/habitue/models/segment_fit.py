@@ -1,6 +1,6 @@
 """Judging every pruning of a tree: what the data say of each number of segments, before one is chosen.
 
-Passes over the customers: one for the sums of the silhouette and one for its scores, one for gaps before the fit day
+Passes over the customers: one for the sums of the silhouette and one for its scores, two for gaps before the fit day
 and one for held-out gaps; everything else works on those sums, on the driver, for any union of leaves.
 """
 
