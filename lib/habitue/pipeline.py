@@ -272,6 +272,9 @@ class Run:
         name = table.model[0]
         model = getattr(built, name)
         self.result.notes.extend(getattr(model, "notes", ()))
+        if hasattr(model, "ids") and (later := self.store.later_snapshots(table, self.result.as_of)):
+            days = ", ".join(map(str, later))
+            self.result.notes.append(f"{table.area}: of {days} nothing changed; built again, they may get other ids")
         if getattr(built, "ends_promotion", False):
             self.store.save_model(name, None, "")
         challenger = getattr(built, "challenger", None)

@@ -115,6 +115,13 @@ class Store:
         newest: date | None = earlier.agg(F.max(SNAPSHOT_COLUMN)).collect()[0][0]
         return newest
 
+    def later_snapshots(self, table: Table, as_of: date) -> list[date]:
+        """The as-ofs of the table's snapshots after `as_of`, in order."""
+        if not self.exists(table.name):
+            return []
+        later = self.spark.table(self.reference(table.name)).where(F.col(SNAPSHOT_COLUMN) > F.lit(as_of))
+        return sorted(row[0] for row in later.select(SNAPSHOT_COLUMN).distinct().collect())
+
     def save_model(self, name: str, as_of: date | None, document: str) -> None:
         """Keep a fitted model's document (JSON), in place of what was there for this as-of, or as the promoted one.
 

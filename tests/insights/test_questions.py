@@ -65,6 +65,12 @@ def views(spark, groceries, tmp_path_factory):
         F.lit("representative").alias("verdict"),
         F.lit(False).alias("is_regular"),
     )
+    # Two snapshots: a month before, everybody of segment 2 was in segment 1, and one customer was none yet.
+    newest = t.members.select("customer_id", "segment_id", F.lit(t.as_of).alias("as_of"))
+    first = F.when(F.col("segment_id") == 2, 1).otherwise(F.col("segment_id")).alias("segment_id")
+    before = newest.select("customer_id", first, F.date_sub("as_of", 30).alias("as_of"))
+    one = before.agg(F.min("customer_id").alias("customer_id"))
+    frames["segment_members"] = newest.unionByName(before.join(one, "customer_id", "left_anti"))
     frames |= {"customer_features_latest": t.features, "segment_members_latest": t.members, "products": t.products}
     for name, frame in frames.items():
         frame.write.parquet(str(folder / name))
@@ -164,3 +170,13 @@ def test_baskets(spark, views, groceries):
     amounts = pandas_of(groceries.orders.select("amount"))["amount"].astype(float)
     assert answer.loc["everyone", "median_value"] == pytest.approx(amounts.median())
     assert (answer["quarter_below"] <= answer["quarter_above"]).all() and len(answer) == 4
+
+
+def test_moves_between_two_snapshots(spark, views):
+    answer = ask(spark, 15)
+    members = pandas_of(views["segment_members"].where("as_of = (SELECT max(as_of) FROM segment_members)"))
+    assert answer["customers"].sum() == len(members)
+    assert answer[answer["from_segment_id"].isna()]["customers"].sum() == 1
+    now = members["segment_id"].value_counts()
+    assert (answer.groupby("to_segment_id")["customers"].sum() == now.sort_index()).all()
+    assert set(answer[answer["to_segment_id"] == 2]["from_segment_id"].dropna()) <= {1}
