@@ -174,6 +174,7 @@ def test_delta_reads_only_files_that_are_still_in_the_table(tmp_path: Path) -> N
         (gzip.compress(b"a,b\n1,2\n" * 1000)[:-20], "o.csv.gz", "whole"),
         (b"PAR1 and no more", "o.parquet", "whole"),
     ],
+    ids=["empty", "blank", "excel", "json array", "no objects", "packed, not named so", "cut off", "no parquet"],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, content: bytes, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):

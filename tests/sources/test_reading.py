@@ -61,6 +61,7 @@ SPACED = "  id  name\r\n 1   Zoë\r\n  2   a,b  \r\n\r\n"
         ("spaces.txt", SPACED, {"delimiter": "spaces"}),
         ("lines.json", '{"id": 1, "name": "Zoë"}\n{"name": "a,b", "id": "2"}\n', {"format": "json"}),
     ],
+    ids=["plain", "bom", "semicolon", "tab", "pipe", "latin", "utf16", "packed", "spaces", "json"],
 )
 def test_one_file(
     spark: SparkSession, tmp_path: Path, name: str, content: str | bytes, settings: Mapping[str, Any]
