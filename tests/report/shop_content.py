@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+from shop_details import contrasts, levels, patterns, segment_contrasts, segment_patterns
 
 from habitue.models.purchase_cycle import memoryless_share
 from habitue.report.parts import Content, Shop
@@ -28,20 +29,28 @@ NAMES = (
 def content() -> Content:
     """Every section that has a table, with a hostile name, a hostile row, and NULLs where tables have them."""
     frames = {
-        "overview": {"orders": _totals(), "loyal": _loyal(), "segments": segments()},
+        "overview": {
+            "orders": _totals(),
+            "loyal": _loyal(),
+            "segments": segments(),
+            "contrasts": contrasts(),
+            "prospects": _prospects(),
+        },
         "segments": {
             "segments": segments(),
             "segment_candidates": candidates(),
             "segment_migrations": migrations(),
+            "patterns": segment_patterns(),
+            "contrasts": segment_contrasts(),
         },
         "over-time": {"months": months()},
         "cohorts": {"cells": cells(), "attributes": attributes()},
         "retention": {"curves": curves(), "names": segments()[["segment_id", "name"]]},
         "journeys": {"steps": journeys()},
-        "loyalty": {"contrasts": contrasts()},
+        "loyalty": {"contrasts": contrasts(), "everyone": pd.DataFrame({"customers": [2469], "loyal": [600]})},
         "prospects": {"evaluation": evaluation(), "counts": _prospects(), "reasons": _said()},
         "responses": {"evaluation": evaluation(), "coming": _coming(), "reasons": _said().head(0)},
-        "patterns": {"patterns": patterns()},
+        "patterns": {"patterns": patterns(), "levels": levels()},
         "rows-in": {"accounts": _accounts(), "reasons": _reasons(), "left_out": _left_out()},
         "definitions": {},
     }
@@ -227,50 +236,6 @@ def journeys() -> pd.DataFrame:
     names = "step from_item to_item is_same_item customers from_customers share expected_share lift p_value_adjusted"
     names += " median_days loyal_share other_loyal_share"
     return pd.DataFrame(rows, columns=names.split(), dtype=object).assign(item_level="category")
-
-
-def contrasts() -> pd.DataFrame:
-    figures = (("gap_median_days", -1.4), ("average_order_value", 0.6), ("breadth", 1.8), ("purchase_days_90d", 2.5))
-    rows = []
-    for rank, (feature, difference) in enumerate(sorted(figures, key=lambda f: -abs(f[1])), start=1):
-        loyal, regular = [10.0 + difference * 3 + i for i in range(9)], [10.0 + i for i in range(9)]
-        restates = feature.startswith("purchase_days")
-        sentence = f"{feature}: loyal {loyal[4]:.0f}, regular {regular[4]:.0f}."
-        rows.append(("number", feature, None, rank, 600, 1869, None, loyal, regular, difference, restates, sentence))
-    rows.append(
-        ("value", "first_item", "MILK <2%>", 5, 300, 500, 0.375, None, None, 0.3, False, "50 % start with milk.")
-    )
-    rows += [
-        (
-            "order_number",
-            "order_number",
-            str(n),
-            None,
-            40 - n,
-            100,
-            (40 - n) / 140,
-            None,
-            None,
-            None,
-            False,
-            f"With {n}.",
-        )
-        for n in (9, 10, 11, 27)
-    ]
-    names = "kind feature value rank loyal_customers regular_customers loyal_share loyal_deciles regular_deciles"
-    names += " standardised_difference restates_rule sentence"
-    frame = pd.DataFrame(rows, columns=names.split(), dtype=object)
-    difference = frame["standardised_difference"]
-    return frame.assign(difference_low=difference - 0.1, difference_high=difference + 0.1)
-
-
-def patterns() -> pd.DataFrame:
-    weekdays = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-    rows = [("weekday", day, i, 0.1 + 0.014 * i) for i, day in enumerate(weekdays, start=1)]
-    rows += [("hour", str(hour), hour, 1 / 24) for hour in range(24)]
-    rows += [("category", name, i, 0.3 / i) for i, name in enumerate(("DAIRY & EGGS", "<BEER>", "(other)"), start=1)]
-    rows += [("basket_value", name, i, 0.5 / i) for i, name in enumerate(("under 10", "10 to 20", "over 20"), start=1)]
-    return pd.DataFrame(rows, columns=["dimension", "value", "position", "share"], dtype=object)
 
 
 def _accounts() -> pd.DataFrame:

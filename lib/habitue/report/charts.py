@@ -18,6 +18,7 @@ SKY, VERMILLION, GREY, INK = "#56B4E9", "#D55E00", "#8A8A8A", "#222222"
 PALE = "#DDE2E6"
 FAINT_BLUE = "rgba(0,114,178,.18)"
 FAINT_ORANGE = "rgba(230,159,0,.45)"
+STRONG_ORANGE = "#C44E00"  # links of a Sankey in it have a dark outline: style.css, by this colour
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, GREY)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")

@@ -45,9 +45,10 @@ const watcher = new IntersectionObserver((seen) => {
 }, { rootMargin: "-15% 0px -80% 0px" });
 all("main > section").forEach((section) => watcher.observe(section));
 
-// Paper shows every panel, and is narrower than most windows.
+// Paper shows every panel and every folded table, and is narrower than most windows.
 addEventListener("beforeprint", () => {
   all(".panel").forEach((panel) => { panel.dataset.hidden = panel.hidden; panel.hidden = false; });
+  all("details").forEach((folded) => { folded.dataset.open = folded.open; folded.open = true; });
   all(".chart").forEach((chart) => {
     draw(chart);
     Plotly.relayout(chart.querySelector(".plot"), { width: PRINT_WIDTH, autosize: false });
@@ -56,4 +57,5 @@ addEventListener("beforeprint", () => {
 addEventListener("afterprint", () => {
   all(".plot").forEach((plot) => Plotly.relayout(plot, { width: null, autosize: true }));
   all(".panel").forEach((panel) => { panel.hidden = panel.dataset.hidden === "true"; });
+  all("details").forEach((folded) => { folded.open = folded.dataset.open === "true"; });
 });

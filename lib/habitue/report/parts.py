@@ -17,6 +17,8 @@ from markupsafe import Markup
 
 from habitue.report.reading import Tables
 
+ENOUGH_CUSTOMERS = 30  # to name a group's share: of fewer, one customer alone moves it by more than 3 points
+
 Frames = Mapping[str, pd.DataFrame]
 Text = str | Markup  # a str is escaped on the page, Markup is not
 
@@ -74,7 +76,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Chart:
-    """A Plotly figure with its title, what to see in it, and its figures as a table for whoever cannot see it.
+    """A Plotly figure with its title, what to see in it, and its figures as tables for whoever cannot see it.
 
     `least_width` (pixels) makes a chart scroll sideways in its own frame where the page is narrower.
     """
@@ -83,9 +85,15 @@ class Chart:
     title: str
     figure: go.Figure
     caption: Text = ""
-    data: Grid | None = None
+    data: Grid | Sequence[Grid] | None = None
     least_width: int = 0
     kind: ClassVar[str] = "chart"
+
+    @property
+    def grids(self) -> Sequence[Grid]:
+        if isinstance(self.data, Grid):
+            return [self.data]
+        return self.data or []
 
 
 @dataclass(frozen=True)

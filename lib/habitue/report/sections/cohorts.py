@@ -9,13 +9,26 @@ import plotly.graph_objects as go
 from pyspark.sql import functions as F
 
 from habitue.report import wording
-from habitue.report.charts import BLUE, GREY, INK, LIGHT_TO_DARK, chart, label
-from habitue.report.parts import Block, Chart, Frames, Grid, Heading, Paragraph, Row, Section, Shop
+from habitue.report.charts import LIGHT_TO_DARK, chart
+from habitue.report.parts import (
+    ENOUGH_CUSTOMERS,
+    Block,
+    Chart,
+    Frames,
+    Grid,
+    Heading,
+    Paragraph,
+    Row,
+    Section,
+    Shop,
+)
 from habitue.report.reading import Tables, named_items, small
+from habitue.report.sections.share_dots import share_dots, share_grid
 
 MOST_COHORTS = 36  # three years are read at a glance, more are not: the newest are shown
 MOST_VALUES = 10  # of an attribute: those of most customers
 _CELLS_WITH_TEXT = 14  # columns, up to which a figure fits into a cell
+_MONTHS_A_TABLE = 12  # columns that fit on paper
 _ITEMS = "first_item"
 
 
@@ -53,10 +66,18 @@ def write(frames: Frames, shop: Shop) -> Sequence[Block]:
 def _in_words(cells: pd.DataFrame) -> str:
     first = cells[(cells["month_number"] == 1) & cells["is_complete"].astype(bool)]
     back = wording.share(first["retained"].sum() / first["customers"].sum())
-    best = first.sort_values("retention", ascending=False, kind="stable").iloc[0]
+    return f"Of the customers in these cohorts, {back} bought again in the month after their first.{_best(first)}"
+
+
+def _best(first: pd.DataFrame) -> str:
+    """The cohort with the best first month among those that are large enough to be called good or bad."""
+    large = first[first["customers"] >= ENOUGH_CUSTOMERS]
+    if large.empty:
+        return ""
+    best = large.sort_values("retention", ascending=False, kind="stable").iloc[0]
     return (
-        f"Of the customers in these cohorts, {back} bought again in the month after their first. The cohort of "
-        f"{best['cohort_month']:%B %Y} did best: {wording.share(best['retention'])} of {wording.count(best['customers'])}."
+        f" Of the cohorts of at least {ENOUGH_CUSTOMERS} customers that of {best['cohort_month']:%B %Y} did best: "
+        f"{wording.share(best['retention'])} of {wording.count(best['customers'])}."
     )
 
 
@@ -89,69 +110,40 @@ def _heat_map(whole: pd.DataFrame) -> Chart:
         xaxis={"title": {"text": "months since the month of the first purchase"}, "type": "category", "side": "top"},
         yaxis={"autorange": "reversed", "type": "category", "showgrid": False},
     )
-    headings = ("First purchase", "Customers", *(f"Month {m}" for m in months))
-    rows = [(names[m], wording.count(sizes[m]), *map(wording.share, table.loc[m])) for m in table.index]
-    caption = "Of those who first bought in a month, the percentage who bought in each later one. Empty: not over yet."
-    data = Grid(headings, rows, numeric=range(1, len(headings)))
+    caption = (
+        "Of those who first bought in a month, the percentage who bought in each later one. Empty: not over yet. Whoever "
+        "bought before the records begin counts as new when they first show them."
+    )
+    data = [
+        _years_grid(table, sizes, list(months[i : i + _MONTHS_A_TABLE])) for i in range(0, len(months), _MONTHS_A_TABLE)
+    ]
     least_width = min(560, 150 + 40 * len(months))
     title = "Retention by month of the first purchase"
     return Chart("cohort-retention", title, figure, caption, data, least_width=least_width)
 
 
+def _years_grid(table: pd.DataFrame, sizes: pd.Series, months: list[int]) -> Grid:
+    """The retention of some months, for the cohorts that have got so far."""
+    rows = [
+        (wording.month(cohort), wording.count(sizes[cohort]), *map(wording.share, shares))
+        for cohort, shares in table[months].dropna(how="all").iterrows()
+    ]
+    headings = ("First purchase", "Customers", *(f"Month {month}" for month in months))
+    return Grid(headings, rows, numeric=range(1, len(headings)))
+
+
 def _by_value(attribute: str, values: pd.DataFrame) -> Chart:
     """Who bought again in the next month, by a value of the first purchase or of the customer; most customers first."""
-    shown = values.head(MOST_VALUES).iloc[::-1]
-    shares = [r / c for r, c in zip(shown["retained"], shown["customers"], strict=True)]
-    overall = 100 * values["retained"].sum() / values["customers"].sum()
-    dots = go.Scatter(
-        x=[100 * s for s in shares],
-        y=[label(v, 20) for v in shown["attribute_value"]],
-        mode="markers+text",
-        text=[f" {wording.share(s)} " for s in shares],
-        # To the side where there is room.
-        textposition=["middle left" if s > 0.5 * max(shares) else "middle right" for s in shares],
-        cliponaxis=False,
-        marker={"color": BLUE, "size": 10},
-        customdata=[wording.counted(c, "customer") for c in shown["customers"]],
-        hovertemplate="%{y}<br>%{text} of %{customdata}<extra></extra>",
+    shares = values.assign(value=values["attribute_value"], share=values["retained"] / values["customers"])
+    name = wording.plain(attribute)
+    return share_dots(
+        f"cohorts-by-{attribute.replace('_', '-')}",
+        f"Bought again in the next month, by {name}",
+        "Those of most customers.",
+        shares.head(MOST_VALUES),
+        float(values["retained"].sum() / values["customers"].sum()),
+        share_grid((name.capitalize(), "Customers", "Bought again"), shares),
     )
-    figure = chart(
-        [dots],
-        height=90 + 34 * len(shown),
-        xaxis={"ticksuffix": " %", "range": [0, 108 * max(*shares, 0.01)], "nticks": 4},
-        yaxis={"type": "category"},
-        shapes=[
-            {
-                "type": "line",
-                "x0": overall,
-                "x1": overall,
-                "yref": "paper",
-                "y0": 0,
-                "y1": 1,
-                "line": {"dash": "dash", "color": GREY},
-            }
-        ],
-        annotations=[
-            {
-                "x": overall,
-                "yref": "paper",
-                "y": 1,
-                "yanchor": "bottom",
-                "text": "all",
-                "showarrow": False,
-                "font": {"color": INK},
-            }
-        ],
-        margin={"t": 26},
-        showlegend=False,
-    )
-    rows = [
-        (v, wording.count(c), wording.share(r / c))
-        for v, c, r in zip(values["attribute_value"], values["customers"], values["retained"], strict=True)
-    ]
-    data = Grid((wording.plain(attribute).capitalize(), "Customers", "Bought again"), rows, numeric=(1, 2))
-    title = f"Bought again in the next month, by {wording.plain(attribute)}"
-    return Chart(f"cohorts-by-{attribute.replace('_', '-')}", title, figure, "Those of most customers.", data)
 
 
 SECTION = Section(

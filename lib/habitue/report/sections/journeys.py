@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from pyspark.sql import functions as F
 
 from habitue.report import wording
-from habitue.report.charts import BLUE, FAINT_ORANGE, GREY, INK, PALE, VERMILLION, chart, label
+from habitue.report.charts import BLUE, GREY, INK, PALE, STRONG_ORANGE, VERMILLION, chart, label
 from habitue.report.parts import Block, Chart, Frames, Grid, Heading, Paragraph, Row, Section, Shop
 from habitue.report.reading import Tables, named_items, small
 
@@ -49,9 +49,7 @@ def write(frames: Frames, shop: Shop) -> Sequence[Block]:
 
 
 def _in_words(steps: pd.DataFrame, found: pd.DataFrame) -> str:
-    first = steps[steps["step"] == 1].groupby("from_item")["customers"].sum().drop(OTHER, errors="ignore")
-    level = str(steps["item_level"].iloc[0])
-    starts = f"Of the {wording.plain(level)} items, most customers start with {first.idxmax()}. " if len(first) else ""
+    starts = _commonest_start(steps)
     if found.empty:
         return f"{starts}No step from one purchase day to the next is more frequent than popularity alone explains."
     return (
@@ -60,12 +58,27 @@ def _in_words(steps: pd.DataFrame, found: pd.DataFrame) -> str:
     )
 
 
+def _commonest_start(steps: pd.DataFrame) -> str:
+    """The first item of most customers. A first step has those alone who came back; of items, those alone that are named."""
+    returned = steps[steps["step"] == 1].groupby("from_item")["customers"].sum()
+    named = returned.drop(OTHER, errors="ignore")
+    if named.empty:
+        return ""
+    most, item = named.max(), named.astype(float).idxmax()
+    level = "category" if steps["item_level"].iloc[0] == "category" else "product"
+    return (
+        f"Of the {wording.counted(returned.sum(), 'customer')} who came back, and whose first two purchase days have a known "
+        f"{level}, {wording.count(most)} ({wording.share(most / returned.sum())}) started with {item}; no other {level} shown by "
+        "name was the start of more. "
+    )
+
+
 def _flow(steps: pd.DataFrame) -> Chart:
     """A Sankey with a column a purchase day. Each band is split: what popularity gives, and what goes beyond it."""
     pooled = _pooled(steps)
     nodes = _nodes(pooled)
     place = {node: i for i, node in enumerate(nodes)}
-    sources, targets, values, colors, hovers = [], [], [], [], []
+    sources, targets, values, is_beyond, hovers = [], [], [], [], []
     for _, row in pooled.iterrows():
         ends = place[row["step"], row["from_item"]], place[row["step"] + 1, row["to_item"]]
         told = (
@@ -73,12 +86,12 @@ def _flow(steps: pd.DataFrame) -> Chart:
             f"by popularity {wording.decimal(row['expected'], 0)}"
         )
         beyond = max(row["beyond"], 0.0)
-        for value, color in ((row["customers"] - beyond, PALE), (beyond, FAINT_ORANGE)):
+        for value, is_more in ((row["customers"] - beyond, False), (beyond, True)):
             if value > 0:
                 sources.append(ends[0])
                 targets.append(ends[1])
                 values.append(float(value))
-                colors.append(color)
+                is_beyond.append(is_more)
                 hovers.append(told)
     sankey = go.Sankey(
         arrangement="snap",
@@ -93,7 +106,8 @@ def _flow(steps: pd.DataFrame) -> Chart:
             "source": sources,
             "target": targets,
             "value": values,
-            "color": colors,
+            "color": [STRONG_ORANGE if more else PALE for more in is_beyond],
+            # style.css outlines this colour: a shade alone is not enough. Plotly has one outline for all links of a trace.
             "customdata": hovers,
             "hovertemplate": "%{customdata}<extra></extra>",
         },
@@ -110,11 +124,11 @@ def _flow(steps: pd.DataFrame) -> Chart:
     ]
     data = Grid(("Purchase days", "From", "To", "Customers", "By popularity"), rows, numeric=(3, 4))
     caption = (
-        "From the first purchase day on the left to the fourth on the right. Grey: as many as the next item's popularity "
-        "explains. Orange: significantly more than that, and by how much."
+        "From the first purchase day on the left to the fourth on the right. Pale, without an outline: as many as the next "
+        "item's popularity explains. Dark, with a dark outline: significantly more than that, and by how much."
     )
     figure = chart([sankey], height=max(360, 40 + 44 * (MOST_ITEMS + 1)), margin={"t": 20, "b": 20})
-    return Chart("journeys", "What follows what", figure, caption, data, least_width=620)
+    return Chart("journeys-flow", "What follows what", figure, caption, data, least_width=620)
 
 
 def _pooled(steps: pd.DataFrame) -> pd.DataFrame:

@@ -10,36 +10,52 @@ from pyspark.sql import functions as F
 
 from habitue.report import wording
 from habitue.report.charts import BLUE, GREY, INK, ORANGE, chart, label
-from habitue.report.parts import Block, Chart, Frames, Grid, Heading, Paragraph, Row, Section, Shop
-from habitue.report.reading import Tables, named_items, small
+from habitue.report.parts import (
+    ENOUGH_CUSTOMERS,
+    Block,
+    Chart,
+    Frames,
+    Grid,
+    Heading,
+    Paragraph,
+    Row,
+    Section,
+    Shop,
+)
+from habitue.report.reading import Tables, small
+from habitue.report.sections.contrast_rows import FIRST_PURCHASES, first_purchases, sentences, telling, with_names
+from habitue.report.sections.share_dots import share_dots, share_grid
 
 MOST_CONTRASTS = 12  # in the picture; the table below has all
 MOST_DISTRIBUTIONS = 4
-_ITEMS = ("first_item", "favourite_item")
+MOST_FIRST = 15  # first purchases in the picture; the table below has all of enough customers
 _BOTH = (("regular", GREY, "circle-open"), ("loyal", ORANGE, "diamond"))
 
 
 def read(tables: Tables) -> Frames:
-    """contrasts: the rows of everyone, items by name in `value` and in `sentence`; the largest difference first."""
-    everyone = tables.frame("loyalty_contrast").where("segment_id = 0").withColumn("written", F.col("value"))
-    named = named_items(tables, everyone, "value", only=F.col("feature").isin(*_ITEMS))
-    spoken = F.when(F.col("written") == F.col("value"), F.col("sentence")).otherwise(
-        F.replace("sentence", F.concat(F.lit("product "), "written"), "value")
-    )
-    worded = named.withColumn("sentence", F.coalesce(spoken, "sentence")).drop("written", "as_of")
-    return {"contrasts": small(worded.orderBy(F.asc_nulls_last("rank"), "feature", "value"))}
+    """contrasts: the rows of everyone, products by name; the largest difference first. everyone: one row with the
+    customers and, of them, the loyal."""
+    contrasts = with_names(tables, tables.frame("loyalty_contrast").where("segment_id = 0")).drop("as_of")
+    frames = {"contrasts": small(contrasts.orderBy(F.asc_nulls_last("rank"), "feature", "value"))}
+    if tables.has("customer_features"):
+        counts = (F.count(F.lit(1)).alias("customers"), F.count_if("is_loyal").alias("loyal"))
+        frames["everyone"] = small(tables.frame("customer_features").agg(*counts))
+    return frames
 
 
 def write(frames: Frames, shop: Shop) -> Sequence[Block]:
     contrasts = frames["contrasts"]
     numbers = contrasts[contrasts["kind"] == "order_number"]
-    ranked = contrasts[contrasts["rank"].notna() & ~contrasts["restates_rule"].astype(bool)]
+    ranked = telling(contrasts)
     if ranked.empty:
         return [Paragraph("Nothing sets loyal customers apart: there are none, or none but them.")]
-    blocks: list[Block] = [Paragraph(s) for s in ranked["sentence"].head(3)]
+    blocks: list[Block] = [Paragraph(s) for s in sentences(ranked)]
     blocks.append(_differences(ranked))
     ranges = [_distribution(row) for _, row in ranked[ranked["kind"] == "number"].head(MOST_DISTRIBUTIONS).iterrows()]
     blocks += [Row(ranges), _grid(ranked)]
+    first = _first_purchases(contrasts, frames.get("everyone"))
+    if first is not None:
+        blocks += [Heading("Which first purchases lead to loyalty"), first]
     if not numbers.empty:
         blocks += [Heading("When customers become loyal"), _order_numbers(numbers)]
     return blocks
@@ -136,6 +152,28 @@ def _padded(values: Sequence[float]) -> list[float]:
     low, high = min(values), max(values)
     room = 0.06 * (high - low) or 1.0
     return [low - room, high + room]
+
+
+def _first_purchases(contrasts: pd.DataFrame, everyone: pd.DataFrame | None) -> Chart | None:
+    """The share who are loyal today, by what customers bought first; of values that enough of them started with."""
+    feature, rows = first_purchases(contrasts)
+    customers = rows["loyal_customers"] + rows["regular_customers"]
+    large = rows.assign(customers=customers, share=rows["loyal_share"])[customers >= ENOUGH_CUSTOMERS]
+    if large.empty:
+        return None
+    ordered = large.sort_values(["customers", "value"], ascending=[False, True])
+    drawn = ordered.head(MOST_FIRST).sort_values(["share", "value"], ascending=[False, True])
+    noun = FIRST_PURCHASES[feature]
+    title = f"Loyal today, by the {noun} bought first"
+    caption = (
+        f"Of the customers who started with it, the share who are loyal today; what at least {ENOUGH_CUSTOMERS} started with. "
+        "Started: the largest amount on the first purchase day. Going together, one need not cause the other."
+    )
+    overall = None if everyone is None else float(everyone["loyal"].iloc[0] / everyone["customers"].iloc[0])
+    if overall is not None:
+        caption += " The dashed line: all customers."
+    data = share_grid((f"First {noun}", "Customers", "Loyal today"), ordered.sort_values("share", ascending=False))
+    return share_dots("loyalty-first-purchase", title, caption, drawn, overall, data)
 
 
 def _order_numbers(numbers: pd.DataFrame) -> Chart:

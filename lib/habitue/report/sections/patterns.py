@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import pandas as pd
 import plotly.graph_objects as go
 from pyspark.sql import functions as F
 
 from habitue.report import wording
-from habitue.report.charts import BLUE, chart, label
-from habitue.report.parts import Block, Chart, Frames, Grid, Heading, Paragraph, Row, Section, Shop
+from habitue.report.charts import BLUE, GREY, chart, label
+from habitue.report.parts import Block, Chart, Frames, Grid, Heading, KeyFigures, Paragraph, Row, Section, Shop
 from habitue.report.reading import Tables, named_items, small
+from habitue.report.sections.baskets import BASKET_DIMENSIONS, basket_figures
 
 MOST_VALUES = 10  # of a dimension without an order of its own
+MONTHS = 12
 # Dimension -> title; in their own order, or by size.
 WHEN = {"month": "Month", "weekday": "Weekday", "part_of_day": "Part of the day", "hour": "Hour"}
 WHAT = {"category": "Category", "brand": "Brand", "item": "Product"}
@@ -27,21 +30,30 @@ _OF_REVENUE = tuple(WHAT)
 
 
 def read(tables: Tables) -> Frames:
-    """patterns: dimension, value, position, share of everyone, products by name; in the order of the values."""
-    everyone = tables.frame("purchase_patterns").where((F.col("segment_id") == 0) & F.col("share").isNotNull())
-    shown = everyone.where(F.col("dimension").isin(*WHEN, *WHAT, *HOW)).select(
-        "dimension", "value", "position", "share"
+    """patterns: dimension, value, position, share, season_index of everyone, products by name; in the order of the values.
+    levels: dimension, position, share, level of what `basket_figures` shows."""
+    everyone = tables.frame("purchase_patterns").where(F.col("segment_id") == 0)
+    shown = everyone.where(F.col("dimension").isin(*WHEN, *WHAT, *HOW) & F.col("share").isNotNull()).select(
+        "dimension", "value", "position", "share", "season_index"
     )
     named = named_items(tables, shown, "value", only=F.col("dimension") == "item")
-    return {"patterns": small(named.orderBy("dimension", "position", "value"))}
+    levels = everyone.where(F.col("dimension").isin(*BASKET_DIMENSIONS))
+    return {
+        "patterns": small(named.orderBy("dimension", "position", "value")),
+        "levels": small(levels.select("dimension", "position", "share", "level").orderBy("dimension", "position")),
+    }
 
 
 def write(frames: Frames, shop: Shop) -> Sequence[Block]:
     patterns = frames["patterns"]
     blocks: list[Block] = [Paragraph(_in_words(patterns))]
+    figures = basket_figures(frames["levels"], shop)
+    blocks += [KeyFigures(figures)] if figures else []
     for heading, titles in (("When", WHEN), ("What", WHAT), ("How", HOW)):
         own = {d: patterns[patterns["dimension"] == d] for d in titles}
         charts = [_bars(d, titles[d], rows) for d, rows in own.items() if len(rows) > 1]
+        season = _season(own["month"]) if "month" in own else None
+        charts += [] if season is None else [season]
         blocks += [Heading(heading), Row(charts)] if charts else []
     return blocks
 
@@ -88,6 +100,40 @@ def _bars(dimension: str, title: str, rows: pd.DataFrame) -> Chart:
     of = "of what is sold" if dimension in _OF_REVENUE else "of orders"
     data = Grid((title, f"Share {of}"), grid_rows, numeric=(1,))
     return Chart(f"patterns-{dimension.replace('_', '-')}", f"{title}, share {of}", figure, data=data)
+
+
+def _season(months: pd.DataFrame) -> Chart | None:
+    """Orders a day by month of the year, against the average day: of a whole year only, for half a one has no season."""
+    known = months.dropna(subset=["season_index"])
+    if set(known["position"].astype(int)) != set(range(1, MONTHS + 1)):
+        return None
+    names = [f"{date(2000, int(month), 1):%b}" for month in known["position"]]
+    index = [float(i) for i in known["season_index"]]
+    line = go.Scatter(
+        x=names,
+        y=index,
+        mode="lines+markers",
+        line={"color": BLUE, "width": 2},
+        marker={"size": 8},
+        cliponaxis=False,
+        hovertemplate="%{x}: %{y:.2f} times the average day<extra></extra>",
+    )
+    room = max(0.1, *(1.15 * abs(i - 1) for i in index))
+    figure = chart(
+        [line],
+        height=240,
+        xaxis={"type": "category", "tickangle": 0, "range": [-0.4, MONTHS - 0.6]},
+        yaxis={"range": [max(1 - room, 0), 1 + room], "nticks": 5},
+        showlegend=False,
+    )
+    figure.add_hline(y=1, line={"dash": "dash", "color": GREY})
+    caption = (
+        "Orders a day, against the average day (dashed: 1). A shop that grows has higher months late in its records."
+    )
+    data = Grid(
+        ("Month", "Times the average day"), [(n, wording.decimal(i)) for n, i in zip(names, index, strict=True)], (1,)
+    )
+    return Chart("patterns-season", "Season: busy and quiet months", figure, caption, data)
 
 
 SECTION = Section(id="patterns", title="When, what and how much", needs=("purchase_patterns",), read=read, write=write)

@@ -19,17 +19,21 @@ HEADINGS = ("model", "tested on", "rows", "base rate", "AUC", "average precision
 
 def read_loyalty(tables: Tables) -> Frames:
     """evaluation: every row. counts: one row. reasons: the commonest, without their figures."""
-    scores = tables.frame("loyalty_scores")
-    counts = scores.agg(
+    return {
+        "evaluation": _evaluation(tables, "loyalty"),
+        "counts": prospect_counts(tables),
+        "reasons": _reasons(tables, "loyalty"),
+    }
+
+
+def prospect_counts(tables: Tables) -> pd.DataFrame:
+    """One row: prospects, their mean probability as prospect_probability, and probability, that of regular customers."""
+    counts = tables.frame("loyalty_scores").agg(
         F.count_if(F.col("is_prospect")).alias("prospects"),
         F.avg(F.when(F.col("is_prospect"), F.col("probability"))).alias("prospect_probability"),
         F.avg("probability").alias("probability"),
     )
-    return {
-        "evaluation": _evaluation(tables, "loyalty"),
-        "counts": small(counts),
-        "reasons": _reasons(tables, "loyalty"),
-    }
+    return small(counts)
 
 
 def read_responses(tables: Tables) -> Frames:

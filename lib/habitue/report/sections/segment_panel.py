@@ -12,23 +12,27 @@ from markupsafe import Markup
 from habitue.models.purchase_cycle import memoryless_share
 from habitue.report import wording
 from habitue.report.charts import BLUE, INK, ORANGE, chart
-from habitue.report.parts import Block, Chart, Figure, Grid, KeyFigures, Panel, Paragraph, Shop, Text
+from habitue.report.parts import Block, Chart, Figure, Frames, Grid, KeyFigures, Panel, Paragraph, Shop, Text
+from habitue.report.sections.baskets import basket_figures
 from habitue.report.sections.segment_flows import flows_of
+from habitue.report.sections.segment_portrait import loyal_members, portrait_of, preferences
 
 Segment = pd.Series  # a row of the table
 _SHOWN_BEYOND_P90 = 2.0  # the curve is drawn up to so many times p90: what lies beyond is flat
 _CURVE_CAPTION = (
-    "Of the gaps between purchases, the share that is over by each day. The steeper it is around the middle than the dashed "
-    "line, the more regular they are. The marks: a tenth, half and nine tenths."
+    "Of the gaps that end in the time that can be seen, the share that is over by each day. The steeper it is around the "
+    "middle than the dashed line, the more regular they are. The marks: a tenth, half and nine tenths."
 )
 
 
-def panel(segment: Segment, segments: pd.DataFrame, migrations: pd.DataFrame | None, shop: Shop) -> Panel:
-    """Everything that the tables say of one segment; what they do not have is left out."""
+def panel(segment: Segment, frames: Frames, shop: Shop) -> Panel:
+    """Everything that the tables say of one segment; what they do not have is left out. frames: those of the section."""
+    patterns, contrasts = portrait_of(segment["segment_id"], frames)
     blocks: list[Block] = []
     if _has(segment, "description"):
         blocks.append(Paragraph(str(segment["description"])))
-    blocks.append(KeyFigures(_size(segment, shop) + _habits(segment, shop)))
+    blocks.append(KeyFigures(_size(segment, shop) + _habits(segment, shop) + basket_figures(patterns, shop)))
+    blocks += [*preferences(patterns), *loyal_members(contrasts)]
     if _has(segment, "verdict"):
         blocks.append(Paragraph(_verdict(segment)))
     if _has(segment, "is_regular"):
@@ -40,8 +44,8 @@ def panel(segment: Segment, segments: pd.DataFrame, migrations: pd.DataFrame | N
     curve = _curve(segment)
     if curve is not None:
         blocks.append(curve)
-    if migrations is not None:
-        blocks += flows_of(segment, migrations, segments)
+    if "segment_migrations" in frames:
+        blocks += flows_of(segment, frames["segment_migrations"], frames["segments"])
     return Panel(f"segment-{segment['segment_id']}", f"{segment['segment_id']} · {segment['name']}", blocks)
 
 

@@ -16,6 +16,14 @@ from habitue.report.reading import Tables, small
 EVERYONE = 0
 MARKS_DAYS = (7, 14, 30, 60, 90, 180, 365)  # days that the tables give figures for
 _MOST_POINTS = 120  # of one curve: the eye sees no more
+# What the curve is: 1 - S of Wang and Chang, not rescaled to the gaps that ended, as the typical gap of a segment is.
+_NEXT = (
+    "Of all gaps, the share that is over by each day. Each customer weighs the same; who has bought on one day only counts "
+    "with a gap that is still open, so a curve may end below 100 %."
+)
+_LAPSE = (
+    "The share who have had a gap longer than nine tenths of their segment's gaps, by day since the first purchase."
+)
 
 
 def read(tables: Tables) -> Frames:
@@ -38,11 +46,9 @@ def write(frames: Frames, shop: Shop) -> Sequence[Block]:
     again, lapse = curves[curves["curve"] == "next_purchase"], curves[curves["curve"] == "lapse"]
     blocks: list[Block] = [Paragraph(_in_words(again))]
     if not again.empty:
-        caption = "Of the gaps that end in the time that can be seen, the share that is over by each day."
-        blocks.append(_curves("retention-next", "Days until the next purchase", again, names, caption))
+        blocks.append(_curves("retention-next", "Days until the next purchase", again, names, _NEXT))
     if not lapse.empty:
-        caption = "The share who have had a gap longer than nine tenths of their segment's gaps, by day since the first purchase."
-        blocks.append(_curves("retention-lapse", "Days until a customer has lapsed", lapse, names, caption))
+        blocks.append(_curves("retention-lapse", "Days until a customer has lapsed", lapse, names, _LAPSE))
     return blocks
 
 
@@ -51,8 +57,8 @@ def _in_words(again: pd.DataFrame) -> str:
     if month.empty:
         return "Nobody could be followed for a month yet."
     return (
-        f"{wording.share(month.iloc[0]['share'])} of the next purchases come within 30 days. Point at a curve for its figures; "
-        "touch a name to hide or show one."
+        f"30 days after a purchase, {wording.share(month.iloc[0]['share'])} of all gaps are over, those of one-time buyers "
+        "counted as still open. Point at a curve for its figures; touch a name to hide or show one."
     )
 
 

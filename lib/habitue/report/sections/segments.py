@@ -16,16 +16,18 @@ from habitue.report.reading import Tables, small
 from habitue.report.sections.segment_choice import choice
 from habitue.report.sections.segment_flows import flows
 from habitue.report.sections.segment_panel import panel
+from habitue.report.sections.segment_portrait import read_portraits
 
 OPTIONAL = ("segment_candidates", "segment_migrations")
 _BIGGEST_BUBBLE = 56  # pixels across
 
 
 def read(tables: Tables) -> Frames:
-    """segments: as the table has them, most customers first. segment_candidates, segment_migrations: where they exist."""
+    """segments: as the table has them. segment_candidates, segment_migrations: where they exist. patterns, contrasts: those
+    of `read_portraits`."""
     frames = {"segments": small(tables.frame("segments").orderBy("segment_id"))}
     frames |= {name: small(tables.frame(name)) for name in OPTIONAL if tables.has(name)}
-    return frames
+    return {**frames, **read_portraits(tables)}
 
 
 def write(frames: Frames, shop: Shop) -> Sequence[Block]:
@@ -38,7 +40,7 @@ def write(frames: Frames, shop: Shop) -> Sequence[Block]:
         blocks += [Heading("How many segments, and why"), *choice(candidates)]
     if migrations is not None and not migrations.empty:
         blocks += [Heading("Who moved"), *flows(migrations, segments)]
-    pages = [panel(row, segments, migrations, shop) for _, row in segments.iterrows()]
+    pages = [panel(row, frames, shop) for _, row in segments.iterrows()]
     return [*blocks, Picker("Look at one segment:", pages)]
 
 
