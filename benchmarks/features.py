@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that `benchmarks` is found when this file is run
-from benchmarks.measuring import in_own_process, peak_bytes
+from benchmarks.measuring import in_own_process, own_peak_bytes, peak_bytes
 
 ENGINES = ("habitue", "duckdb", "polars", "pandas")
 LINES_PER_ORDER, LINES_PER_CUSTOMER, PRODUCTS = 6, 50, 50_000
@@ -46,12 +46,13 @@ CLOSE = ("amount", "gap_mean_days", *(f"amount_{window}d" for window in (7, 30, 
 
 @dataclass(frozen=True)
 class Measured:
-    """One engine's run: seconds of the job, peak memory of all its processes, seconds until it was ready."""
+    """One engine's run: seconds of the job, peak memory of all its processes and of Python alone, seconds until it was ready."""
 
     engine: str
     lines: int
     seconds: float
     peak_gb: float
+    python_gb: float
     start_up_seconds: float
 
 
@@ -163,7 +164,8 @@ def measure(engine: str, folder: Path, lines: int) -> Measured:
     started = time.perf_counter()
     module.compute(folder / "lines", folder / f"{engine}.parquet", AS_OF)
     seconds = time.perf_counter() - started
-    return Measured(engine, lines, round(seconds, 2), round(peak_bytes() / 1e9, 3), round(started - began, 2))
+    everything, own = (round(b / 1e9, 3) for b in (peak_bytes(), own_peak_bytes()))
+    return Measured(engine, lines, round(seconds, 2), everything, own, round(started - began, 2))
 
 
 def check_same(one: Path, other: Path) -> None:
@@ -203,9 +205,11 @@ def _figures(measured: list[Measured]) -> dict[str, float]:
 
 
 def _print_table(measured: list[Measured]) -> None:
-    print(f"{'lines':>12s}  {'engine':10s} {'seconds':>8s} {'peak GB':>8s} {'start-up':>8s}")
+    print(f"{'lines':>12s}  {'engine':10s} {'seconds':>8s} {'peak GB':>8s} {'Python GB':>9s} {'start-up':>8s}")
     for m in measured:
-        print(f"{m.lines:12,d}  {m.engine:10s} {m.seconds:8.2f} {m.peak_gb:8.2f} {m.start_up_seconds:8.2f}")
+        print(
+            f"{m.lines:12,d}  {m.engine:10s} {m.seconds:8.2f} {m.peak_gb:8.2f} {m.python_gb:9.2f} {m.start_up_seconds:8.2f}"
+        )
 
 
 if __name__ == "__main__":

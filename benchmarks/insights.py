@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that `benchmarks` is found when this file is run
 from benchmarks.feature_engines.with_habitue import order_lines
 from benchmarks.features import AS_OF, PRODUCTS, WARM_UP_LINES, write_lines
-from benchmarks.measuring import in_own_process, peak_bytes
+from benchmarks.measuring import in_own_process, own_peak_bytes, peak_bytes
 
 from habitue.config import Config, resolve
 from habitue.session import get_session
@@ -41,12 +41,13 @@ INSIGHTS = tuple(table for table in TABLES if table.area == "insights")
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of the features pass and of every table of insights; peak memory of all processes."""
+    """Seconds of the features pass and of every table of insights; peak memory of all processes, and of Python alone."""
 
     lines: int
     features_seconds: float
     table_seconds: dict[str, float]
     peak_gb: float
+    driver_gb: float
 
     @property
     def insights_seconds(self) -> float:
@@ -58,10 +59,13 @@ def main() -> None:
     measured = [_measured_apart(lines, arguments.folder) for lines in arguments.sizes or [arguments.lines]]
     largest = max(measured, key=lambda m: m.lines)
     figures = {"ratio_features": round(largest.insights_seconds / largest.features_seconds, 3)}
-    print(f"{'lines':>12s} {'features s':>11s} {'insights s':>11s} {'ratio':>6s} {'peak GB':>8s}")
+    print(f"{'lines':>12s} {'features s':>11s} {'insights s':>11s} {'ratio':>6s} {'peak GB':>8s} {'driver GB':>9s}")
     for m in measured:
         ratio = m.insights_seconds / m.features_seconds
-        print(f"{m.lines:12,d} {m.features_seconds:11.1f} {m.insights_seconds:11.1f} {ratio:6.2f} {m.peak_gb:8.2f}")
+        print(
+            f"{m.lines:12,d} {m.features_seconds:11.1f} {m.insights_seconds:11.1f} {ratio:6.2f} {m.peak_gb:8.2f}"
+            f" {m.driver_gb:9.2f}"
+        )
     for name, seconds in largest.table_seconds.items():
         print(f"{name:26s} {seconds:6.1f} s")
     if arguments.json:
@@ -95,7 +99,9 @@ def measure(place: Path, lines: int) -> Measured:
     spark = get_session(config.spark)
     Pass(spark, config, place / "warm_up", place / "warm_up_tables").run()
     features_seconds, table_seconds = Pass(spark, config, place / "lines", place / "tables").run()
-    return Measured(lines, round(features_seconds, 2), table_seconds, round(peak_bytes() / 1e9, 3))
+    return Measured(
+        lines, round(features_seconds, 2), table_seconds, *(round(b / 1e9, 3) for b in (peak_bytes(), own_peak_bytes()))
+    )
 
 
 class Pass:

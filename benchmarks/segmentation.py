@@ -1,8 +1,9 @@
 """Choosing the number of segments of synthetic customers: Habitué beside loops over MLlib's and scikit-learn's clustering.
 
 Habitué: one tree of 16 leaves, the silhouette and the held-out gain of every pruning, the gates (stability and
-structureless twins), the choice. The loops: for each number of segments from 2 to 12 a fit and a silhouette, by MLlib's
-BisectingKMeans and ClusteringEvaluator as they come, and by scikit-learn's BisectingKMeans with a silhouette of 10,000 rows.
+structureless twins), the choice, the refinement and the cycles of what was chosen. The loops: for each number of segments
+from 2 to 12 a fit and a silhouette, by MLlib's BisectingKMeans and ClusteringEvaluator as they come, and by scikit-learn's
+BisectingKMeans with a silhouette of 10,000 rows.
 All read the same parquet files, each in a process of its own after a warm-up on a few customers.
 """
 
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that `benchmarks` is found when this file is run
-from benchmarks.measuring import in_own_process, peak_bytes
+from benchmarks.measuring import in_own_process, own_peak_bytes, peak_bytes
 
 FEATURES = [f"scaled_{i}" for i in range(10)]
 COUNTS = range(2, 13)
@@ -41,12 +42,17 @@ SEED = 20170101
 
 @dataclass
 class Measured:
-    """One way's run. seconds: of each part. peak_gb: all its processes'. silhouettes: by number of segments."""
+    """One way's run.
+
+    seconds: of each part. peak_gb: all its processes'; driver_gb: the Python driver's alone. silhouettes: by number of
+    segments.
+    """
 
     way: str
     customers: int
     seconds: dict[str, float] = field(default_factory=dict)
     peak_gb: float = 0.0
+    driver_gb: float = 0.0
     silhouettes: dict[int, float] = field(default_factory=dict)
     chosen: int | None = None
 
@@ -105,6 +111,7 @@ def _measure_all(folder: Path, customers: int, ways: tuple[str, ...]) -> list[Me
     for way in ways:
         print(f"{way} ...", file=sys.stderr, flush=True)
         measured.append(in_own_process(measure, way, folder, customers))
+        print(f"{way}: {measured[-1].total:.1f} s", file=sys.stderr, flush=True)
     return measured
 
 
@@ -147,7 +154,7 @@ def measure(way: str, folder: Path, customers: int) -> Measured:
     WAYS[way](folder / "warm_up", Measured(way, WARM_UP_CUSTOMERS))
     measured = Measured(way, customers)
     WAYS[way](folder / "customers", measured)
-    measured.peak_gb = round(peak_bytes() / 1e9, 3)
+    measured.peak_gb, measured.driver_gb = round(peak_bytes() / 1e9, 3), round(own_peak_bytes() / 1e9, 3)
     return measured
 
 
@@ -167,10 +174,12 @@ def _select(path: Path, measured: Measured, *, gated: bool) -> None:
     from habitue.config import resolve
     from habitue.models.bisecting_kmeans import fit_distributed
     from habitue.models.gap_sums import hash_group
+    from habitue.models.purchase_cycle import cycle_limit
     from habitue.models.segment_choice import choose
     from habitue.models.segment_fit import gates_of, gather, judge
     from habitue.models.silhouette import leaf_sums_distributed, mean_silhouettes_distributed
     from habitue.session import get_session
+    from habitue.tables.segments.segment_candidates import Judged
 
     config = resolve().config
     settings, spark = config.segments, get_session(config.spark)
@@ -197,7 +206,15 @@ def _select(path: Path, measured: Measured, *, gated: bool) -> None:
         with measured.part("judge and choose"):
             leaf_customers = np.array([float(tree.sizes[leaf]) for leaf in tree.leaves])
             candidates = judge(placed, FEATURES, tree, leaf_customers, sample, evidence, settings)
-            measured.chosen = choose(candidates, gates_of(settings, measured.customers)).segment_count
+            gates = gates_of(settings, measured.customers)
+            measured.chosen = choose(candidates, gates).segment_count
+        with measured.part("cycles and refinement"):
+            judged = Judged(placed, tree, evidence, cycle_limit(FIT_DAYS), settings)
+            refused = {tree.cut_nodes(c.segment_count): c.refusals(gates) for c in candidates}
+            nodes, _ = judged.refined(
+                tree.cut_nodes(measured.chosen), leaf_customers / measured.customers, refused, gates
+            )
+            judged.cycles(nodes)
         measured.silhouettes = {c.segment_count: c.silhouette for c in candidates}
         return
     with measured.part("gains"):
@@ -264,8 +281,9 @@ def _figures(measured: list[Measured]) -> dict[str, float]:
     figures = {n: round(of[a].total / of[b].total, 3) for n, (a, b) in pairs.items() if a in of and b in of}
     if "mllib_loop" in of and (ours := of.get("habitue", of.get("habitue_ungated"))):
         theirs = of["mllib_loop"].silhouettes
-        gaps = [abs(ours.silhouettes[count] - theirs[count]) for count in COUNTS if count in ours.silhouettes]
-        figures["silhouette_gap"] = round(max(gaps), 4)
+        gaps = [ours.silhouettes[count] - theirs[count] for count in COUNTS if count in ours.silhouettes]
+        figures["silhouette_gap"] = round(max(map(abs, gaps)), 4)
+        figures["silhouette_gap_low"], figures["silhouette_gap_high"] = round(min(gaps), 4), round(max(gaps), 4)
     return figures
 
 
@@ -274,7 +292,9 @@ def _print_table(measured: list[Measured]) -> None:
         parts: Any = m.seconds if "fit" in m.seconds else {}
         shown = ", ".join(f"{name} {seconds:.1f}" for name, seconds in parts.items())
         chosen = f" chosen {m.chosen}" if m.chosen else ""
-        print(f"{m.customers:10,d}  {m.way:16s} {m.total:8.1f} s {m.peak_gb:6.2f} GB  {shown}{chosen}")
+        print(
+            f"{m.customers:10,d}  {m.way:16s} {m.total:8.1f} s {m.peak_gb:6.2f} GB ({m.driver_gb:.2f} Python)  {shown}{chosen}"
+        )
     for way in {m.way: m for m in measured}.values():
         print(f"silhouettes of {way.way}: " + " ".join(f"{c}:{s:.3f}" for c, s in sorted(way.silhouettes.items())))
 

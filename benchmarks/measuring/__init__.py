@@ -19,8 +19,14 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def peak_bytes() -> int:
     """Peak resident memory of this process, plus that of every process below it (a JVM, Python workers) at its own peak."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return own + sum(int(fields.get("VmHWM", "0").split()[0]) * 1024 for fields in _processes_below(os.getpid()))
+    return own_peak_bytes() + sum(
+        int(fields.get("VmHWM", "0").split()[0]) * 1024 for fields in _processes_below(os.getpid())
+    )
+
+
+def own_peak_bytes() -> int:
+    """Peak resident memory of this Python process alone: what comes to the driver's Python lies here."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _processes_below(pid: int) -> list[dict[str, str]]:

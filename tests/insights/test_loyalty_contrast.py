@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from insight_shops import Tables, net_days, pandas_of, segment_of, settings, with_everyone
 from pyspark.sql import functions as F
 
+from habitue.errors import NotApplicable
 from habitue.models.becoming_loyal import counted_by_end, order_number_when_loyal, order_numbers
 from habitue.tables.insights import loyalty_contrast
 
@@ -159,3 +161,10 @@ def test_many_customers_are_compared_by_a_sample(records):
     # A binomial of about 990 at 400 / 990, 15.4 wide: within four of its standard deviations.
     assert buyers > 950 and abs(size - 400) < 62
     assert row["regular_mean"] == pytest.approx(features.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize(("flag", "reason"), [(True, "every customer is loyal"), (False, "no customer is loyal yet")])
+def test_one_kind_alone_is_not_compared(groceries, flag, reason):
+    alike = replace(groceries, features=groceries.features.withColumn("is_loyal", F.lit(flag)))
+    with pytest.raises(NotApplicable, match=reason):
+        contrast(alike)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from scipy import stats
@@ -22,6 +23,7 @@ from habitue.tables.features import _work_known_orders, customer_features, custo
 from habitue.tables.segments import _work_fit_features, segment_candidates, segment_members, segments
 
 AS_OF = date(2024, 1, 1)
+RHYTHMS = (7, 30, 90)  # days: weekly, monthly, quarterly
 NOTHING_EARLIER: dict[str, Any] = {"earlier_segmentation": None, "promoted_segmentation": None}
 
 
@@ -86,6 +88,11 @@ def purchases(groups: Sequence[Group], days: int, seed: int) -> pd.DataFrame:
             )
         )
     return pd.concat(found, ignore_index=True)
+
+
+def three_rhythms() -> pd.DataFrame:
+    """Two years of 450 customers who buy weekly, monthly or quarterly, a third each, with gaps of Gamma(8)."""
+    return purchases([Group(150, gap, regularity=8) for gap in RHYTHMS], 730, seed=2)
 
 
 def lines_of(spark: SparkSession, bought: pd.DataFrame | DataFrame) -> DataFrame:
@@ -169,3 +176,24 @@ def agreement(members: pd.DataFrame, segment: str = "segment_id") -> float:
     truth, _ = pd.factorize(members["customer_id"].str.split("-").str[0])
     found, _ = pd.factorize(members[segment])
     return adjusted_rand(contingency_table(truth, found, truth.max() + 1, found.max() + 1))
+
+
+def assert_three_rhythms(shop: Shop) -> None:
+    """What holds of the shop of `three_rhythms`, on whatever kind of session it was built."""
+    by_silhouette = shop.candidates.loc[shop.candidates["silhouette"].idxmax()]
+    assert by_silhouette["segment_count"] == 2  # the weekly buyers against all others, or the quarterly ones
+    assert shop.chosen["segment_count"] == 3
+    assert shop.chosen["published_gain_low"] > 0
+    assert agreement(shop.members) >= 0.9
+    assert shop.model.summary.startswith("3 segments: ")
+
+
+def assert_planted_cycles(shop: Shop) -> None:
+    """Each segment's cycle is its group's, within 5 %; Gamma(8) has R = .42, so messages may be timed by date."""
+    found = shop.segments.sort_values("cycle_days")
+    assert list(found["cycle_days"]) == pytest.approx(RHYTHMS, rel=0.05)
+    assert list(found["verdict"]) == ["representative"] * 3
+    assert list(found["is_regular"]) == [True] * 3
+    assert list(found["concentration"]) == pytest.approx([0.42] * 3, abs=0.1)
+    assert found["name"].is_unique
+    assert (found["rule_fidelity"] > 0.9).all()

@@ -10,7 +10,18 @@ import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from segment_shops import AS_OF, Group, Shop, agreement, build_shop, purchases, select
+from segment_shops import (
+    AS_OF,
+    Group,
+    Shop,
+    agreement,
+    assert_planted_cycles,
+    assert_three_rhythms,
+    build_shop,
+    purchases,
+    select,
+    three_rhythms,
+)
 
 from habitue.config import Config, resolve
 from habitue.errors import NotApplicable
@@ -20,8 +31,6 @@ from habitue.tables.features import customer_history
 from habitue.tables.segments import _work_fit_features
 from habitue.tables.segments.segment_candidates import customers_of
 
-RHYTHMS = (7, 30, 90)  # days: weekly, monthly, quarterly
-
 
 def segments_settings(**settings: object) -> Config:
     return resolve(overrides={"segments": settings}).config
@@ -29,9 +38,7 @@ def segments_settings(**settings: object) -> Config:
 
 @pytest.fixture(scope="module")
 def rhythms(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """Two years of 450 customers who buy weekly, monthly or quarterly, a third each, with gaps of Gamma(8)."""
-    groups = [Group(150, gap, regularity=8) for gap in RHYTHMS]
-    return build_shop(spark, tmp_path_factory.mktemp("rhythms"), purchases(groups, 730, seed=2))
+    return build_shop(spark, tmp_path_factory.mktemp("rhythms"), three_rhythms())
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +50,11 @@ def two_rates(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_three_rhythms_are_three_segments_though_the_silhouette_says_two(rhythms: Shop) -> None:
-    by_silhouette = rhythms.candidates.loc[rhythms.candidates["silhouette"].idxmax()]
-    assert by_silhouette["segment_count"] == 2  # the weekly buyers against all others, or the quarterly ones
-    assert rhythms.chosen["segment_count"] == 3
-    assert rhythms.chosen["published_gain_low"] > 0
-    assert agreement(rhythms.members) >= 0.9
-    assert rhythms.model.summary.startswith("3 segments: ")
+    assert_three_rhythms(rhythms)
 
 
 def test_planted_rhythms_come_back_in_the_figures(rhythms: Shop) -> None:
-    """Each segment's cycle is its group's, within 5 %; Gamma(8) has R = .42, so messages may be timed by date."""
-    found = rhythms.segments.sort_values("cycle_days")
-    assert list(found["cycle_days"]) == pytest.approx(RHYTHMS, rel=0.05)
-    assert list(found["verdict"]) == ["representative"] * 3
-    assert list(found["is_regular"]) == [True] * 3
-    assert list(found["concentration"]) == pytest.approx([0.42] * 3, abs=0.1)
-    assert found["name"].is_unique
-    assert (found["rule_fidelity"] > 0.9).all()
+    assert_planted_cycles(rhythms)
 
 
 def test_two_rhythms_in_one_group_are_mixed_and_split(rhythms: Shop, spark: SparkSession, tmp_path: Path) -> None:

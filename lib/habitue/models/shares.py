@@ -11,10 +11,13 @@ OTHER = "(other)"
 VALUE = ("dimension", "position", "value")
 
 
-def with_everyone(counts: DataFrame, sums: list[str]) -> DataFrame:
-    """`counts` of the segments (segment_id, dimension, position, value and `sums`) added up, with those of everyone."""
+def with_everyone(counts: DataFrame, sums: list[str], *more: Column) -> DataFrame:
+    """`counts` of the segments (segment_id, dimension, position, value and `sums`) added up, with those of everyone.
+
+    more: further aggregates of the rows of each.
+    """
     each = counts.withColumn("segment_id", F.explode(F.array(F.lit(EVERYONE), F.col("segment_id"))))
-    return each.groupBy("segment_id", *VALUE).agg(*(F.sum(name).alias(name) for name in sums))
+    return each.groupBy("segment_id", *VALUE).agg(*(F.sum(name).alias(name) for name in sums), *more)
 
 
 def with_shares(counts: DataFrame, weight: Column) -> DataFrame:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType, StringType, StructType
 
 from habitue.config import FeatureSettings, InsightSettings, ShopSettings
+from habitue.errors import NotApplicable
 from habitue.models.becoming_loyal import counted_by_end, order_number_when_loyal, order_numbers
 from habitue.models.cohorts import EVERYONE
 from habitue.models.contrast_words import number_sentence, order_number_sentence, value_sentence
@@ -38,6 +39,7 @@ def build(
 ) -> DataFrame:
     customers = _compared(customer_features, segment_members, products, insights)
     sizes = _collected(customers.groupBy("segment_id", "is_loyal").agg(F.count(F.lit(1)).alias("customers")))
+    _refuse_one_kind(sizes)
     words: dict[str, Any] = {"look_back_days": features.look_back_days, "currency": shop.currency}
     contrasts = pd.concat(
         [_number_rows(_numbers(customers), words), _value_rows(_values(customers, insights.top_values), sizes)],
@@ -54,6 +56,13 @@ def build(
         for row in plain.itertuples(index=False, name=None)
     ]
     return customer_features.sparkSession.createDataFrame(records, TABLE.schema)
+
+
+def _refuse_one_kind(sizes: pd.DataFrame) -> None:
+    """Raise NotApplicable where there are not both loyal and regular customers to compare."""
+    kinds = set(sizes["is_loyal"])
+    if kinds != {True, False}:
+        raise NotApplicable("every customer is loyal" if kinds == {True} else "no customer is loyal yet")
 
 
 def _plain(value: Any, is_whole: bool) -> Any:

@@ -83,10 +83,11 @@ def _value(dimension: str, position: Column, value: Column, is_known: Column | N
 
 
 def _unrolled(counts: DataFrame, values: list[Column], sums: list[str]) -> DataFrame:
-    """One row per value of each row of `counts`; dimensions of which the shop knows nothing are left out."""
+    """`counts` added up by value, for each segment and everyone; dimensions of which the shop knows nothing are left out."""
     rows = counts.select("segment_id", *sums, F.inline(F.array(*values)))
-    knows = F.max("is_known").over(Window.partitionBy("dimension"))
-    return rows.withColumn("knows", knows).where("knows").drop("knows", "is_known")
+    totals = with_everyone(rows, sums, F.bool_or("is_known").alias("is_known"))
+    knows = F.max("is_known").over(Window.partitionBy("dimension"))  # after adding up: a few rows a dimension
+    return totals.withColumn("knows", knows).where("knows").drop("knows", "is_known")
 
 
 def _when(orders: DataFrame, days: DataFrame, clock: Clock) -> DataFrame:
@@ -111,7 +112,7 @@ def _when(orders: DataFrame, days: DataFrame, clock: Clock) -> DataFrame:
         _value("hour", F.col("hour"), F.format_string("%02d", "hour"), F.col("has_times")),
     ]
     weight = F.col("orders")
-    shared = with_shares(with_everyone(_unrolled(timed, values, ORDER_SUMS), ORDER_SUMS), weight)
+    shared = with_shares(_unrolled(timed, values, ORDER_SUMS), weight)
     seasonal = with_season_index(shared, days, weight, ["segment_id", "dimension"])
     return seasonal.withColumn("season_index", F.when(F.col("dimension") == "month", F.col("season_index")))
 
@@ -140,7 +141,7 @@ def _how(orders: DataFrame) -> DataFrame:
         ),
     ]
     sums = [*ORDER_SUMS, "given"]
-    shared = with_shares(with_everyone(_unrolled(counts, values, sums), sums), F.col("orders"))
+    shared = with_shares(_unrolled(counts, values, sums), F.col("orders"))
     depth = F.try_divide("given", F.col("worth") + F.col("given"))
     return shared.withColumn("level", F.when(F.col("dimension") == "discount", depth)).drop("given")
 
@@ -190,7 +191,7 @@ def _what(monthly: DataFrame, limit: int) -> DataFrame:
         _value("category", F.lit(0), F.coalesce("category", F.lit(UNKNOWN)), F.col("category").isNotNull()),
         _value("brand", F.lit(0), F.coalesce("brand", F.lit(UNKNOWN)), F.col("brand").isNotNull()),
     ]
-    totals = with_everyone(_unrolled(monthly, values, LINE_SUMS), LINE_SUMS)
+    totals = _unrolled(monthly, values, LINE_SUMS)
     return top_values(with_shares(totals, _worth_of_lines()), _worth_of_lines(), limit, LINE_SUMS)
 
 
@@ -198,7 +199,7 @@ def _seasons(monthly: DataFrame, days: DataFrame, limit: int) -> DataFrame:
     """In which months the categories are bought; the largest categories of each segment."""
     value = _value("category_month", F.col("month"), F.col("category"))
     named = monthly.where(F.col("category").isNotNull())
-    totals = with_everyone(_unrolled(named, [value], LINE_SUMS), LINE_SUMS)
+    totals = _unrolled(named, [value], LINE_SUMS)
     weight = _worth_of_lines()
     of_category = F.sum(weight).over(Window.partitionBy("segment_id", "value"))
     by_size = Window.partitionBy("segment_id").orderBy(F.desc("of_category"), "value")
@@ -267,7 +268,8 @@ TABLE = Table(
             column(
                 "season_index",
                 "double",
-                "Of month: orders an observed day / those over all observed days; of category_month: the same of net amount.",
+                "Of month: orders an observed day / those over all observed days; of category_month: the same of net amount. "
+                "A month in which nothing was sold has no row.",
                 nullable=True,
             ),
             column(

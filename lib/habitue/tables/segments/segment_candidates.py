@@ -65,7 +65,7 @@ def build(
     gates = gates_of(segments, customers)
     choice = choose(candidates, gates)
     span = customer_history.agg(F.datediff(F.lit(as_of), F.min("first_order_day"))).collect()[0][0]
-    judged = _Judged(now, tree, evidence, cycle_limit(span), segments)
+    judged = Judged(now, tree, evidence, cycle_limit(span), segments)
     if reused:
         why = why_carried_forward(reused, promoted_segmentation, segments.refit)
         model = _carried(
@@ -203,8 +203,8 @@ def _sample(customers: DataFrame, columns: list[str], most: int, total: int) -> 
     return values
 
 
-class _Judged:
-    """The figures of any cut on the published day: gap weights and member sums by leaf, from two passes."""
+class Judged:
+    """The figures of any cut on the published day: gap weights and member sums by leaf, from four grouped passes."""
 
     def __init__(
         self, customers: DataFrame, tree: BisectingTree, evidence: Evidence, limit: float, settings: SegmentSettings

@@ -34,7 +34,10 @@ TABLE = Table(
             ),
             column("own_cycle_days", "double", "The customer's own median gap, days.", nullable=True),
             column(
-                "silhouette", "double", "How much nearer to the own segment than to the next, -1 to 1.", nullable=True
+                "silhouette",
+                "double",
+                "How much nearer to the segment that the tree gives than to the next, -1 to 1; below 0 of those who moved there.",
+                nullable=True,
             ),
         ]
     ),

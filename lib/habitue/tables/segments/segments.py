@@ -152,7 +152,7 @@ def _row(
         has_gain=one_segment or (model.published_gain_low > 0 and gain[2] >= 0),
         thresholds=thresholds,
     )
-    comes_back = bool(cycles.return_probability[i] > cycles.return_probability[-1]) or one_segment
+    comes_back = bool(cycles.return_probability[i] > cycles.return_probability[-1])
     revenue_share = float(figures["revenue"] / shop["revenue"]) if figures["revenue"] and shop["revenue"] else None
     values: dict[str, Any] = {
         "as_of": as_of,
