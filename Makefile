@@ -38,6 +38,9 @@ bench-%: benchmarks/%.py .venv/.checked data
 soak: .venv/.checked data ## the slow bars on real data
 	$(BIN)/pytest -q -m soak
 
+spark-%: | preflight ## the tests of trees and segments on another Spark: spark-4.0.1, spark-4.1.1
+	@sh scripts/test_on_spark.sh $*
+
 wheel: .venv/.installed ## dist/habitue-*.whl
 	@rm -rf build dist/habitue-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -29,7 +29,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.10,<3.14",
     package_dir={"": "lib", "habitue.conf": "conf"},
     packages=[*find_packages("lib"), "habitue.conf"],
     package_data={

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from pyspark.sql import SparkSession
+from rich.console import Console
 from small_shop import ORDER_HEADER, SmallRun, small_shop, write_csv
 
 from habitue.cli import main
+from habitue.progress import ConsoleProgress
 
 FOUNDATION = "order_lines,orders,features"
 
@@ -46,7 +52,13 @@ def outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
         (["sql", "--file", "none.sql"], "none.sql cannot be read"),
         (["init", "none.csv"], "none.csv"),
         (["init", "none.csv", "--column", "customer_id"], "ours=theirs"),
-        (["maintain"], "is not in this version"),
+        (["maintain"], "comes with a later version"),
+        (["maintain", "--dry-run"], "comes with a later version"),
+        (
+            ["run", "--from", "2017-03-01", "--to", "2017-12-01", "--every", "month"],
+            "--from comes with a later version",
+        ),
+        (["run", "--every", "month"], "--every comes with a later version"),
     ],
 )
 def test_bad_usage_is_2(
@@ -80,6 +92,39 @@ def test_version_and_configuration_need_no_spark(capsys: pytest.CaptureFixture[s
     )
     code, schema, _ = outcome(capsys, "config", "schema")
     assert (code, json.loads(schema)["type"]) == (0, "object")
+
+
+def test_secrets_are_not_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "shop.yml"
+    path.write_text(
+        "tracking: {uri: 'postgresql://me:hidden1@host/db'}\n"
+        "spark: {settings: {spark.hadoop.fs.s3a.secret.key: hidden2, spark.ui.port: '4050'}}\n"
+    )
+    code, shown, _ = outcome(capsys, "config", "show", "--config", str(path))
+    assert code == 0 and "hidden" not in shown
+    assert f"tracking.uri = 'postgresql://me:***@host/db'  # {path}" in shown
+    assert f"spark.settings.spark.hadoop.fs.s3a.secret.key = '***'  # {path}" in shown
+    assert "spark.settings.spark.ui.port = '4050'" in shown
+
+
+def test_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "orders [x].csv"
+    path.write_text("customer_id,date\n1,2017-01-13\n1,2017-01-14\n")
+    code, said, _ = outcome(capsys, "init", str(path), "--output", str(tmp_path / "shop [bold].yml"))
+    assert code == 0 and f"Wrote {tmp_path}/shop [bold].yml." in said
+    text = io.StringIO()
+    progress = ConsoleProgress(Console(file=text, width=200))
+    progress.skipped("orders", "no [x] and :x: in it")
+    progress.stage("[features]")
+    assert "no [x] and :x: in it" in text.getvalue() and "[features]" in text.getvalue()
+
+
+def test_times_are_shown_in_utc() -> None:
+    """A classic session shows what it collects on the clock of the process."""
+    script = "from datetime import datetime; from habitue.cli import main; main(['version']); print(datetime.fromtimestamp(0))"
+    berlin = {**os.environ, "TZ": "Europe/Berlin"}
+    done = subprocess.run([sys.executable, "-c", script], env=berlin, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "1970-01-01 00:00:00"
 
 
 def test_orders_without_a_configuration(

@@ -66,6 +66,13 @@ def test_values_out_of_range_are_named(tmp_path: Path) -> None:
         ("a: [", "is not valid YAML"),
         ("currency_rates: {USD: -1}", "currency_rates.USD"),
         ("cleaning: {max_amount: 1.0e13}", "cleaning.max_amount"),  # more than sums of amounts are exact for
+        ("sources: {orders: orders.csv}", "sources.orders: must hold settings (`key: value`) (given: 'orders.csv')"),
+        ("sources: [a]", "sources: must hold settings"),
+        ("sources: {1: a}", "unknown source '1'"),
+        ("source_defaults: 5", "source_defaults: must hold settings (`key: value`) (given: 5)"),
+        ("sources: {orders: {path: o, encoding: shift_jis}}", "encoding 'shift_jis' cannot be read"),
+        ("sources: {orders: {path: o, format: json, encoding: UTF-16}}", "json in encoding 'UTF-16' cannot be read"),
+        ("tracking: {uri: 'https://me:secret@host'}", "set it in the environment"),
     ],
 )
 def test_other_mistakes(tmp_path: Path, text: str, expected: str) -> None:
@@ -75,14 +82,21 @@ def test_other_mistakes(tmp_path: Path, text: str, expected: str) -> None:
 def test_files_and_options_that_are_none(tmp_path: Path) -> None:
     assert "There is no configuration file" in problems(path=str(tmp_path / "none.yml"))
     assert "write --set key.path=value" in problems(sets=["loyal"])
+    assert """--set 'source_defaults.decimal=","'""" in problems(sets=["source_defaults.decimal=,"])
+    assert resolve(sets=['source_defaults.decimal=","']).config.source_defaults.decimal == ","
+    (tmp_path / "latin.yml").write_bytes("shop: {name: Käse}".encode("latin-1"))
+    assert "is not in UTF-8" in problems(path=str(tmp_path / "latin.yml"))
     assert resolve(shop_file(tmp_path, "")).config == resolve().config
 
 
 def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
     path = shop_file(
-        tmp_path, "sources: {orders: {path: data/o.csv}, products: {path: s3://b/p.csv}, sends: {path: /s.csv}}"
+        tmp_path,
+        "sources: {orders: {path: data/o.csv}, products: {path: s3://b/p.csv}, sends: {path: /s.csv}, "
+        "responses: {path: 'dbfs:/r.csv'}}",
     )
     sources = resolve(path, ["sources.customers.path=here.csv"]).config.sources
+    assert sources["responses"].path == "dbfs:/r.csv"
     assert sources["orders"].path == str(tmp_path / "data/o.csv")
     assert (sources["products"].path, sources["sends"].path) == ("s3://b/p.csv", "/s.csv")
     assert sources["customers"].path == "here.csv"
@@ -94,6 +108,11 @@ def test_sources_take_the_defaults_they_do_not_set(tmp_path: Path) -> None:
     )
     source = resolve(path).config.sources["orders"]
     assert (source.delimiter, source.decimal, source.encoding) == (";", ".", "UTF-8")
+
+
+def test_passwords_are_in_no_message() -> None:
+    text = problems(sets=["tracking.uri=https://me:secret@host"])
+    assert "MLFLOW_TRACKING_PASSWORD" in text and "secret" not in text
 
 
 def test_fingerprint_tells_settings_apart() -> None:

@@ -29,6 +29,7 @@ from habitue.machine import (
     java_version_text,
     parse_java_version,
 )
+from habitue.session import is_platform
 
 OPENJDK_17 = 'openjdk version "17.0.15" 2025-04-15\nOpenJDK Runtime Environment (build 17.0.15+6-Debian-1deb12u1)\n'
 
@@ -77,10 +78,18 @@ def test_java_home_comes_before_the_path(tmp_path: Path) -> None:
 
 
 def test_thresholds() -> None:
-    assert [check_python(v).ok for v in [(3, 9), (3, 10), (3, 13)]] == [False, True, True]
+    assert [check_python(v).ok for v in [(3, 9), (3, 10), (3, 13), (3, 14)]] == [False, True, True, False]
     assert [check_memory(n).ok for n in [3 * GIB - 1, 3 * GIB, None]] == [False, True, True]
     assert [check_disk(n).ok for n in [3 * GIB - 1, 3 * GIB]] == [False, True]
     assert check_memory(GIB).detail == "1.0 GB available, 3 GB are needed"
+
+
+def test_a_named_connect_server_brings_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABRICKS_RUNTIME_VERSION", "PYSPARK_GATEWAY_PORT", "SPARK_REMOTE"):
+        monkeypatch.delenv(name, raising=False)
+    assert not is_platform()
+    monkeypatch.setenv("SPARK_REMOTE", "sc://server:15002")
+    assert is_platform()
 
 
 def test_pandas_3_and_a_missing_package_fail() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from propensity_rows import FEATURES, SMALL_LOGISTIC, SMALL_TREES, as_rows, collected, settings, synthetic
 from pyspark.sql import SparkSession
 from small_shop import configured
 from two_segments import two_segments
@@ -18,11 +19,13 @@ from two_segments import two_segments
 from habitue import cli
 from habitue.config import Config
 from habitue.errors import HabitueError, UsageError
+from habitue.models.prediction_record import PredictionRecord
+from habitue.models.propensity import Propensity, Recipe, fit
 from habitue.models.segmentation import Segmentation
 from habitue.registry import ModelVersion, listed, promote, roll_back
 from habitue.store import Store
 from habitue.tables.segments import segment_candidates
-from habitue.tracking import Tracking, candidate_figures, circumstances
+from habitue.tracking import Tracking, _generic_model, candidate_figures, circumstances
 
 MARCH, APRIL, MAY = date(2024, 3, 1), date(2024, 4, 1), date(2024, 5, 1)
 NAME = "habitue-segmentation"
@@ -169,6 +172,73 @@ def test_new_fits_take_over_until_one_is_promoted_by_hand(config: Config, spark:
         promote(store, tracking, None)
     with pytest.raises(UsageError, match="no version 9"):
         promote(store, tracking, 9)
+
+
+def test_a_prediction_that_takes_over_ends_an_older_challenge(config: Config, tmp_path: Path) -> None:
+    """Else `promote` without a number would bring back the fit of an earlier month."""
+
+    def recorded(as_of: date, takes_over: bool) -> None:
+        facts = circumstances(config, "run1", {}, {}, takes_over)
+        Tracking(config).record("loyalty", replace(prediction(tmp_path), as_of=as_of), facts)
+
+    recorded(MARCH, True)
+    recorded(MARCH + timedelta(days=1), False)
+    versions = {v.version: v.aliases for v in listed(Tracking(config), "loyalty")}
+    assert versions == {2: ("challenger",), 1: ("champion",)}
+    recorded(APRIL, True)
+    versions = {v.version: v.aliases for v in listed(Tracking(config), "loyalty")}
+    assert versions == {3: ("champion",), 2: (), 1: ()}
+
+
+def prediction(folder: Path, kind: str = "logistic", model: Propensity | None = None) -> PredictionRecord:
+    recipe = {"logistic": SMALL_LOGISTIC, "gbt": SMALL_TREES}[kind]
+    return PredictionRecord(
+        as_of=MARCH,
+        recipe=recipe,
+        challenger=None,
+        tested_on=MARCH,
+        rows=10,
+        features=FEATURES,
+        document=model.to_json() if model else "{}",
+        folder=str(folder),
+        evaluations=(),
+    )
+
+
+def test_trees_that_cannot_be_copied_are_said(config: Config, tmp_path: Path) -> None:
+    """As against a remote Spark Connect server, whose folders are on another machine; a regression needs no folder."""
+    facts = circumstances(config, "run1", {}, {}, True)
+    away, here = tmp_path / "of another machine", tmp_path / "here"
+    here.mkdir()
+    note = str(Tracking(config).record("loyalty", prediction(away, "gbt"), facts))
+    assert "version 1" in note and str(away) in note and "does not hold them" in note
+    for folder, kind in ((f"file:{here}", "gbt"), (str(away), "logistic")):
+        kept = replace(prediction(Path("x"), kind), folder=folder, rows=len(kind))
+        assert "does not hold" not in str(Tracking(config).record("response", kept, facts))
+
+
+@pytest.mark.parametrize("recipe", [SMALL_TREES, SMALL_LOGISTIC], ids=["gbt", "logistic"])
+def test_mlflows_copy_scores_each_customer_by_the_model_of_the_own_fold(
+    spark: SparkSession, recipe: Recipe, tmp_path: Path
+) -> None:
+    import mlflow
+
+    frame = synthetic(customers=300)
+    rows = as_rows(spark, frame)
+    model = fit(rows, FEATURES, recipe, settings())
+    model.save(str(tmp_path / "mllib"))
+    path = _generic_model(prediction(tmp_path / "mllib", recipe.kind, model), tmp_path)
+    loaded = mlflow.pyfunc.load_model(str(path))
+    expected = collected(model.score(rows))
+    given = expected.drop(columns=["score", "probability", "begins_on"])
+    np.testing.assert_allclose(loaded.predict(given), expected["probability"], rtol=1e-9)
+    # Without the customer fold 0's model scores, and what is not there is unknown.
+    first = expected["fold"] == 0
+    nobody = loaded.predict(given.drop(columns="customer_id"))
+    np.testing.assert_allclose(nobody[first], expected["probability"][first], rtol=1e-9)
+    assert np.abs(nobody[~first] - expected["probability"][~first]).max() > 1e-6
+    unknown = collected(model.score(as_rows(spark, frame.assign(**{FEATURES.text[0]: None}))))
+    np.testing.assert_allclose(loaded.predict(given.drop(columns=FEATURES.text[0])), unknown["probability"], rtol=1e-9)
 
 
 @pytest.mark.usefixtures("spark")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
@@ -18,7 +19,7 @@ import typer
 from rich.console import Console
 
 from habitue import __version__
-from habitue.config import Config, Resolved, json_schema, resolve
+from habitue.config import Config, Resolved, is_secret, json_schema, resolve, without_passwords
 from habitue.errors import HabitueError, UsageError
 
 app = typer.Typer(
@@ -33,7 +34,7 @@ models_app = typer.Typer(
     help="The models that were fitted, and which of them is carried forward.", no_args_is_help=True
 )
 app.add_typer(models_app, name="models")
-out = Console(highlight=False, soft_wrap=True)
+out = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)  # names and paths have brackets of their own
 
 # Typer brings a Click of its own and exports only parts of it; this is the base of everything it says of bad usage.
 BadUsage: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -47,6 +48,7 @@ WarehouseOption = Annotated[
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command. Returns where it is done; raises SystemExit with a code other than 0 where it is not."""
+    _keep_utc()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
@@ -71,6 +73,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         if code:  # what Typer returns of a `typer.Exit(code)`
             raise SystemExit(code)
+
+
+def _keep_utc() -> None:
+    """Give this process the clock of UTC: a classic session shows the instants that it collects in the process's zone."""
+    os.environ["TZ"] = "UTC"
+    if hasattr(time, "tzset"):  # not on Windows
+        time.tzset()
 
 
 def script() -> None:
@@ -105,8 +114,14 @@ def run(
     now: Annotated[
         str | None, typer.Option("--now", help="The wall clock (ISO 8601, UTC), for orders dated after it.")
     ] = None,
+    from_: Annotated[str | None, typer.Option("--from", hidden=True)] = None,
+    to: Annotated[str | None, typer.Option("--to", hidden=True)] = None,
+    every: Annotated[str | None, typer.Option("--every", hidden=True)] = None,
 ) -> None:
     """Build the tables and the report of one as-of."""
+    for option, value in (("--from", from_), ("--to", to), ("--every", every)):
+        if value is not None:
+            raise UsageError(f"{option} comes with a later version. Until then, run once for each as-of, oldest first.")
     if orders and config:
         raise UsageError("Give --config, or --orders for a run without a configuration; not both.")
     resolved = _resolved_for_orders(orders, warehouse, sets) if orders else _resolved(config, warehouse, sets)
@@ -166,7 +181,7 @@ def tables(config: ConfigOption = None, warehouse: WarehouseOption = None, sets:
             grid.add_row(table.name, table.area, f"{state.rows:,}", str(state.version), written, table.grain)
     if not found:
         raise HabitueError(f"There are no tables at {store.place} yet. `habitue run` makes them.")
-    Console(width=max(out.width, 140)).print(grid)
+    Console(width=max(out.width, 140), markup=False, emoji=False).print(grid)
 
 
 @app.command()
@@ -206,7 +221,7 @@ def doctor(sets: SetOption = None) -> None:
     from habitue.doctor import render, run_doctor
 
     checks = run_doctor(resolve(sets=sets or ()).config.spark)
-    out.print(render(checks), markup=False)
+    out.print(render(checks))
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
@@ -216,7 +231,7 @@ def config_show(config: ConfigOption = None, warehouse: WarehouseOption = None, 
     """The settings in force, each with where it came from."""
     resolved = _resolved(config, warehouse, sets)
     for key, value in _flat(resolved.config.model_dump(mode="json", by_alias=True)):
-        out.print(f"{key} = {value!r}  # {_origin(resolved, key)}", markup=False)
+        out.print(_shown(key, value, _origin(resolved, key)))
 
 
 @config_app.command("validate")
@@ -224,7 +239,7 @@ def config_validate(config: ConfigOption = None, warehouse: WarehouseOption = No
     """Check a configuration without running anything."""
     resolved = _resolved(config, warehouse, sets)
     sources = ", ".join(resolved.config.sources) or "none: a run needs at least orders"
-    out.print(f"The configuration is valid. Sources: {sources}.", markup=False)
+    out.print(f"The configuration is valid. Sources: {sources}.")
 
 
 @config_app.command("schema")
@@ -259,7 +274,7 @@ def models_list(
         aliases = " ".join(f"@{alias}" for alias in v.aliases)
         when = f"{v.registered_at:%Y-%m-%d %H:%M}"
         grid.add_row(v.name, str(v.version), str(v.as_of), v.trained_on, aliases, *shown, when)
-    Console(width=max(out.width, 200)).print(grid)
+    Console(width=max(out.width, 200), markup=False, emoji=False).print(grid)
 
 
 @models_app.command("promote")
@@ -275,7 +290,7 @@ def models_promote(
     from habitue.tracking import Tracking
 
     settings = _resolved(config, warehouse, sets).config
-    out.print(promote(_store(settings), Tracking(settings), version, model), markup=False)
+    out.print(promote(_store(settings), Tracking(settings), version, model))
 
 
 @models_app.command("rollback")
@@ -290,7 +305,7 @@ def models_rollback(
     from habitue.tracking import Tracking
 
     settings = _resolved(config, warehouse, sets).config
-    out.print(roll_back(_store(settings), Tracking(settings), model), markup=False)
+    out.print(roll_back(_store(settings), Tracking(settings), model))
 
 
 @app.command()
@@ -301,9 +316,10 @@ def version() -> None:
 
 def _later(name: str, what: str) -> None:
     def command() -> None:
-        raise UsageError(f"`habitue {name}` is not in this version: {what}")
+        raise UsageError(f"`habitue {name}` comes with a later version: {what}")
 
-    app.command(name, help=f"Not in this version: {what}", hidden=True)(command)
+    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(name, help=f"Comes with a later version: {what}", hidden=True, context_settings=anything)(command)
 
 
 _later("maintain", "compaction and retention are Delta's own OPTIMIZE and VACUUM until then.")
@@ -376,7 +392,7 @@ def _guessed_yaml(path: str, answers: Any, folder: Path) -> str:
 
     guess = guessing.guess(path, answers)
     for finding in guess.findings:
-        out.print(f"  {finding.what}: {finding.value} ({finding.certainty}: {finding.reason})", markup=False)
+        out.print(f"  {finding.what}: {finding.value} ({finding.certainty}: {finding.reason})")
     return shop_yaml(guess, Path(path).stem, folder)
 
 
@@ -388,7 +404,7 @@ def _parse_day(text: str, option: str) -> date:
 
 
 def _parse_now(text: str | None) -> datetime:
-    """The wall clock in UTC, without a time zone, as Spark's UTC sessions have it."""
+    """The wall clock: the time given, which is in UTC where it names no offset, else that of this machine."""
     if text is None:
         return datetime.now(timezone.utc)
     try:
@@ -413,6 +429,13 @@ def _flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if isinstance(values, dict) and values:
         return [item for key, value in values.items() for item in _flat(value, f"{prefix}{key}.")]
     return [(prefix.rstrip("."), values)]
+
+
+def _shown(key: str, value: Any, origin: str) -> str:
+    """A setting and where it came from, with *** for whatever is secret in either."""
+    if is_secret(key) and value is not None:
+        value, origin = "***", origin.partition("=")[0]
+    return without_passwords(f"{key} = {value!r}  # {origin}")
 
 
 def _origin(resolved: Resolved, key: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from importlib import resources
@@ -19,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from habitue.errors import UsageError
+from habitue.sources import SOURCE_NAMES, encodings
 
 BASE_FILE = "conf/base.yml"
-SOURCE_NAMES = ("orders", "customers", "products", "campaigns", "campaign_products", "sends", "responses")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
@@ -45,10 +46,6 @@ class ShopSettings(Settings):
         return self
 
 
-# What Spark reads, and windows-1252, which we translate.
-ENCODINGS = ("UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "ISO-8859-1", "US-ASCII", "windows-1252")
-
-
 class ReadSettings(Settings):
     """How the rows of one source are read."""
 
@@ -70,8 +67,8 @@ class ReadSettings(Settings):
         for zone in (self.time_zone, self.day_time_zone):
             if zone is not None:
                 check_time_zone(zone)
-        if self.encoding.lower() not in {name.lower() for name in ENCODINGS}:
-            raise ValueError(f"encoding {self.encoding!r} cannot be read; one of {', '.join(ENCODINGS)} can")
+        if encodings.sparks_name(self.encoding) is None:
+            raise ValueError(f"encoding {self.encoding!r} cannot be read; {encodings.READABLE} can")
         return self
 
 
@@ -86,6 +83,12 @@ class SourceSettings(ReadSettings):
     def _one_place(self) -> SourceSettings:
         if (self.path is None) == (self.table is None):
             raise ValueError("give either `path` (files) or `table` (a table of the catalog), and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _lines_of_json_can_be_told_apart(self) -> SourceSettings:
+        if self.format == "json" and encodings.has_wide_units(self.encoding):
+            raise ValueError(f"json in encoding {self.encoding!r} cannot be read; write it in UTF-8")
         return self
 
 
@@ -157,7 +160,7 @@ class SegmentSettings(Settings):
 
 class InsightSettings(Settings):
     item_level: Literal["auto", "product", "category"]
-    journey_items: Annotated[int, Field(ge=2, le=100)]
+    journey_items: Annotated[int, Field(ge=2, le=80)]  # 3 x 81 x 81 pairs are what a report page takes
     min_journey_support: Annotated[int, Field(ge=1)]
     top_values: Annotated[int, Field(ge=1, le=200)]
     cohort_attributes: tuple[str, ...]
@@ -202,6 +205,15 @@ class TrackingSettings(Settings):
     uri: str | None
     experiment: str
 
+    @model_validator(mode="after")
+    def _password_is_not_written_down(self) -> TrackingSettings:
+        if self.uri and self.uri.lower().startswith("http") and without_passwords(self.uri) != self.uri:
+            raise ValueError(
+                "there is a password in `uri`: set it in the environment, as MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD"
+            )
+        return self
+
 
 class SparkSettings(Settings):
     master: str
@@ -235,16 +247,17 @@ class Config(Settings):
     @classmethod
     def _complete_sources(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Give every source the settings of `source_defaults` that it does not set itself."""
-        sources = values.get("sources") or {}
-        if not isinstance(sources, dict):
-            return values
-        unknown = sorted(set(sources) - set(SOURCE_NAMES))
+        sources, defaults = values.get("sources") or {}, values.get("source_defaults") or {}
+        if not isinstance(sources, dict) or not isinstance(defaults, dict):
+            return values  # which is refused for what it is
+        unknown = sorted({str(name) for name in sources} - set(SOURCE_NAMES))
         if unknown:
             raise ValueError(
                 f"unknown source {unknown[0]!r}{nearest(unknown[0], SOURCE_NAMES)}; known: {', '.join(SOURCE_NAMES)}"
             )
-        start = {**(values.get("source_defaults") or {}), "path": None, "table": None, "columns": {}}
-        return {**values, "sources": {name: {**start, **(source or {})} for name, source in sources.items()}}
+        start = {**defaults, "path": None, "table": None, "columns": {}}
+        complete = {n: {**start, **(s or {})} if isinstance(s or {}, dict) else s for n, s in sources.items()}
+        return {**values, "sources": complete}
 
     @model_validator(mode="after")
     def _catalog_and_schema(self) -> Config:
@@ -286,8 +299,24 @@ def resolve(path: str | None = None, sets: Iterable[str] = (), overrides: Mappin
     try:
         return Resolved(Config.model_validate(values), origins)
     except ValidationError as error:
-        lines = [_explain(problem, origins) for problem in error.errors()]
+        lines = [without_passwords(_explain(problem, origins)) for problem in error.errors()]
         raise UsageError("The configuration is not valid:\n" + "\n".join(f"  - {line}" for line in lines)) from None
+
+
+def is_uri(path: str) -> bool:
+    """Whether a path names its file system, as `s3://` and `dbfs:/` do; others are of the machine that runs us."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path) is not None
+
+
+def without_passwords(text: str) -> str:
+    """`text` with *** for the password of every address (`scheme://user:password@host`) in it."""
+    return re.sub(r"(://[^\s/:@]*):[^\s/@]+@", r"\1:***@", text)
+
+
+def is_secret(key: str) -> bool:
+    """Whether a setting is by its name something that nobody should see, such as spark.settings.fs.s3a.secret.key."""
+    name = key.lower()
+    return name.startswith("spark.settings.") and re.search("secret|token|password|key|credential", name) is not None
 
 
 def json_schema() -> dict[str, Any]:
@@ -321,6 +350,8 @@ def _read_yaml(path: str) -> dict[str, Any]:
         raise UsageError(f"There is no configuration file {path}. `habitue init orders.csv` writes one.") from None
     except OSError as error:
         raise UsageError(f"The configuration file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"The configuration file {path} is not in UTF-8. Save it in UTF-8.") from None
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -334,7 +365,12 @@ def _parse_set(item: str) -> dict[str, Any]:
     key, equals, text = item.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"--set {item}: write --set key.path=value, such as --set segments.max_leaves=8")
-    value: Any = yaml.safe_load(text)
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(
+            f"--set {item}: {text} is not valid YAML. Put it in quotes that the shell leaves: --set '{key}=\"{text}\"'"
+        ) from None
     for part in reversed(key.strip().split(".")):
         value = {part: value}
     return dict(value)
@@ -361,10 +397,11 @@ def _merge(
 
 def _make_paths_absolute(values: dict[str, Any], origins: Mapping[str, str]) -> None:
     """Read a source's relative path as relative to the file that names it, so a configuration can be moved with its data."""
-    for name, source in (values.get("sources") or {}).items():
+    sources = values.get("sources")
+    for name, source in (sources if isinstance(sources, dict) else {}).items():
         path = source.get("path") if isinstance(source, dict) else None
         origin = Path(origins.get(f"sources.{name}.path", ""))
-        if isinstance(path, str) and origin.suffix in (".yml", ".yaml") and "://" not in path:
+        if isinstance(path, str) and origin.suffix in (".yml", ".yaml") and not is_uri(path):
             source["path"] = str(origin.resolve().parent / Path(path).expanduser())
 
 
@@ -380,7 +417,9 @@ def _explain(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
     if problem["type"] == "missing":
         return f"{key}: must be set"
     given = "" if isinstance(problem.get("input"), dict) else f" (given: {problem.get('input')!r})"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{given}"
+    is_no_section = problem["type"] in ("model_type", "dict_type")
+    said = "must hold settings (`key: value`)" if is_no_section else problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}{given}"
 
 
 def _known_keys(section: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-OLDEST_PYTHON = (3, 10)
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)  # newer ones: not all packages that we need have releases for them
 OLDEST_JAVA = 17  # Spark 4 runs on nothing older
 GIB = 2**30
 MEMORY_NEEDED = 3 * GIB  # Spark's JVM, its Python workers and the demo's data; with less, the system ends one of them
@@ -49,7 +49,7 @@ def machine_checks() -> list[Check]:
 
 def check_python(version: tuple[int, int]) -> Check:
     fix = "Install Python 3.10 to 3.13 and make the environment anew with it (make PYTHON=python3.12 demo)."
-    return Check("Python", version >= OLDEST_PYTHON, ".".join(map(str, version)), fix)
+    return Check("Python", OLDEST_PYTHON <= version <= NEWEST_PYTHON, ".".join(map(str, version)), fix)
 
 
 def check_java(said: str | None) -> Check:

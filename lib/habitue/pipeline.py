@@ -141,7 +141,7 @@ class Run:
         plan = select_steps(only)
         try:
             if any(name.startswith(JUDGED_PREFIX) for step in plan for name in _frame_names(step)):
-                self._take_in()
+                self._take_in(as_of)
             self.result.as_of = as_of or self._day_after_newest_order()
             for area, members in _by_area(plan):
                 self.progress.stage(area)
@@ -151,11 +151,11 @@ class Run:
             self._write_runs()
         return self.result
 
-    def _take_in(self) -> None:
+    def _take_in(self, as_of: date | None) -> None:
         self.progress.stage("sources")
         started = time.monotonic()
         try:
-            self._intake = take_in(self.store, self.config, self.now, self._took_in)
+            self._intake = take_in(self.store, self.config, self.now, self._took_in, as_of)
         except DataRefused as error:
             self._note("sources", "refused", time.monotonic() - started, detail=str(error))
             raise

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 from habitue.pipeline import RunResult
 from habitue.sources.intake import Account
@@ -18,36 +19,41 @@ class ConsoleProgress:
         self.console = console
 
     def stage(self, title: str) -> None:
-        self.console.print(f"[bold]{title}[/bold]")
+        self.console.print(Text(title, style="bold"))
 
     def source(self, account: Account, seconds: float) -> None:
         kept = f"{account.rows_in:,} rows in = {account.kept:,} kept + {account.merged:,} merged"
         line = f"{kept} + {account.quarantined:,} quarantined"
-        self.console.print(f"  {account.source:<24} {line}  {seconds:6.1f} s", highlight=False)
+        _say(self.console, f"  {account.source:<24} {line}  {seconds:6.1f} s")
 
     def table(self, name: str, rows: int, seconds: float) -> None:
-        self.console.print(f"  {name:<24} {rows:>12,} rows  {seconds:6.1f} s", highlight=False)
+        _say(self.console, f"  {name:<24} {rows:>12,} rows  {seconds:6.1f} s")
 
     def skipped(self, name: str, reason: str) -> None:
-        self.console.print(f"  {name:<24} left out: {reason}", highlight=False)
+        _say(self.console, f"  {name:<24} left out: {reason}")
 
     def note(self, text: str) -> None:
-        self.console.print(f"  {text}", highlight=False)
+        _say(self.console, f"  {text}")
 
 
 def print_summary(console: Console, result: RunResult, report: str | None, seconds: float) -> None:
     """The closing summary of a run."""
     console.print()
-    console.print(f"[bold]Done in {seconds:.0f} s.[/bold] As of {result.as_of}; run {result.run_id}.", highlight=False)
+    console.print(Text.assemble((f"Done in {seconds:.0f} s.", "bold"), f" As of {result.as_of}; run {result.run_id}."))
     _print_accounts(console, result.accounts)
     visible = {name: rows for name, rows in result.written.items() if not name.startswith("_")}
-    console.print(f"Written: {', '.join(f'{name} {rows:,}' for name, rows in visible.items())}", highlight=False)
+    _say(console, f"Written: {', '.join(f'{name} {rows:,}' for name, rows in visible.items())}")
     for reason, names in _by_reason(result.skipped).items():
-        console.print(f"Left out: {', '.join(names)}: {reason}", highlight=False)
+        _say(console, f"Left out: {', '.join(names)}: {reason}")
     for note in result.notes:
-        console.print(f"Note: {note}", highlight=False, markup=False)  # errors have brackets of their own
+        _say(console, f"Note: {note}")
     if report:
-        console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+        _say(console, f"Report: {report}", soft_wrap=True)
+
+
+def _say(console: Console, text: str, *, soft_wrap: bool | None = None) -> None:
+    """Print a text as it is: names, paths and errors have brackets of their own."""
+    console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
 
 
 def _print_accounts(console: Console, accounts: Mapping[str, Account]) -> None:

@@ -31,10 +31,11 @@ LOCAL_SETTINGS = {
 
 
 def is_platform() -> bool:
-    """Whether a platform brings the session: Databricks, or a program started by spark-submit."""
+    """Whether a platform brings the session: Databricks, spark-submit, or a Spark Connect server that the environment names."""
     on_databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ
     under_spark_submit = "PYSPARK_GATEWAY_PORT" in os.environ
-    return on_databricks or under_spark_submit
+    has_server = bool(os.environ.get("SPARK_REMOTE"))
+    return on_databricks or under_spark_submit or has_server
 
 
 def is_connect(spark: SparkSession) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,12 +17,13 @@ AS_OF = date(2024, 7, 1)  # a Monday
 
 
 def features_of(
-    spark: SparkSession, purchases: list[tuple[str, int, str]], customers: DataFrame | None = None, **settings: Any
+    spark: SparkSession, purchases: list[tuple[Any, ...]], customers: DataFrame | None = None, **settings: Any
 ) -> dict[str, Row]:
-    """The features of customers from (customer, days before AS_OF, amount); a tenth of each amount is discount."""
+    """The features of customers from (customer, days before AS_OF, amount), with a discount of a tenth of the amount unless
+    a fourth value says otherwise."""
     rows = [
-        (str(i), customer, AS_OF - timedelta(days=ago), Decimal(amount), Decimal(amount) / 10)
-        for i, (customer, ago, amount) in enumerate(purchases)
+        (str(i), customer, AS_OF - timedelta(days=ago), Decimal(amount), *(discount or [Decimal(amount) / 10]))
+        for i, (customer, ago, amount, *discount) in enumerate(purchases)
     ]
     types = "order_id string, customer_id string, order_day date, amount decimal(18,4), discount decimal(18,4)"
     lines = spark.createDataFrame(rows, types).selectExpr(
@@ -53,11 +54,28 @@ SHOP = {
 def shop(spark: SparkSession) -> dict[str, Row]:
     customers = spark.createDataFrame(
         [
-            ("edges", {"age": "33", "plan": "5d", "post_code": "01234", "score": "-1.5e2"}, "mail"),
-            ("weekends", {"age": "44", "plan": "7", "post_code": "99999"}, None),
-            ("has not ordered", {"age": "55"}, None),
+            (
+                "edges",
+                {
+                    "age": "33",
+                    "plan": "5d",
+                    "post_code": "01234",
+                    "score": "-1.5e2",
+                    "club": "Yes",
+                    "born": "2024-06-01",
+                },
+                "mail",
+                datetime(2024, 6, 30, 23, 59),
+            ),
+            (
+                "weekends",
+                {"age": "44", "plan": "7", "post_code": "99999", "club": "no", "born": "2024-07-01"},
+                None,
+                datetime(2024, 7, 1),
+            ),
+            ("has not ordered", {"age": "55"}, None, None),
         ],
-        "customer_id string, attributes map<string,string>, acquisition_channel string",
+        "customer_id string, attributes map<string,string>, acquisition_channel string, signup_at timestamp",
     )
     purchases = [(customer, ago, amount) for customer, (days, amount) in SHOP.items() for ago in days]
     return features_of(spark, purchases, customers)
@@ -110,11 +128,26 @@ def test_until_yesterday_outranks_a_year_ago(shop: dict[str, Row]) -> None:
 
 def test_attributes_go_by_their_type(shop: dict[str, Row]) -> None:
     """A name is a number only if all its values are; a leading 0 makes a code, and a letter is no number."""
-    assert shop["edges"]["numeric_attributes"] == {"age": 33.0, "score": -150.0}
+    numbers = {"age": 33.0, "score": -150.0, "club": 1.0, "days_since_born": 30.0, "days_since_signup_at": 1.0}
+    assert shop["edges"]["numeric_attributes"] == numbers
+    # Born and signed up on the very day of the as-of, which is not before it.
+    assert shop["weekends"]["numeric_attributes"] == {"age": 44.0, "club": 0.0}
     assert shop["edges"]["text_attributes"] == {"plan": "5d", "post_code": "01234", "acquisition_channel": "mail"}
     assert shop["weekends"]["text_attributes"] == {"plan": "7", "post_code": "99999"}
     assert (shop["one of 1000"]["numeric_attributes"], shop["one of 1000"]["text_attributes"]) == ({}, {})
     assert "has not ordered" not in shop
+
+
+def test_a_day_without_a_discount_is_a_day_of_no_discount(spark: SparkSession) -> None:
+    purchases = [
+        ("some", 10, "9", Decimal(1)),
+        ("some", 20, "10", None),
+        ("never asked", 10, "9", None),
+        ("long ago", 400, "9", Decimal(1)),
+        ("long ago", 10, "9", None),
+    ]
+    found = {customer: row["discount_share"] for customer, row in features_of(spark, purchases).items()}
+    assert found == {"some": pytest.approx(1 / 20), "never asked": None, "long ago": 0.0}
 
 
 def test_typical_gap_is_shrunken_and_the_window_steps_down(spark: SparkSession) -> None:

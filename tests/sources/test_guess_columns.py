@@ -18,6 +18,7 @@ from habitue.sources.guess_columns import (
     role_of,
     separators,
     to_number,
+    unlikely_patterns,
 )
 from habitue.sources.orders import SOURCE
 
@@ -84,7 +85,10 @@ def test_role_of_names(name: str, ours: str | None) -> None:
         (("13.02.2017", "01.02.2017"), ("d.M.yyyy",)),
         (("12/25/2010 8:26", "12/1/2010 8:26"), ("M/d/yyyy H:mm",)),
         (("12/1/2010 8:26",), ("d/M/yyyy H:mm", "M/d/yyyy H:mm")),
-        (("25/12/17 3:04 PM",), ("d/M/yy h:mm a",)),
+        (("25/12/17 3:04 PM",), ("yy/M/d h:mm a", "d/M/yy h:mm a")),
+        (("31/12/17", "17/30/12"), ("yy/M/d", "d/M/yy")),  # 2031 is a year too; the second is no date at all
+        (("24-05-31",), ("yy-M-d", "d-M-yy")),
+        (("12/25/17",), ("M/d/yy",)),
         (("5-JAN-17",), ("d-MMM-yy",)),
         (("January 5, 2017",), ("MMMM d, yyyy",)),
         (("30/02/2017",), ()),  # no such day
@@ -105,6 +109,22 @@ def test_padding_is_asked_for_only_where_every_value_has_it() -> None:
     assert padded("d MMM yyyy H:mm", ("05 Jan 2017 09:00",)) == "dd MMM yyyy HH:mm"
 
 
+def test_a_shop_sells_on_more_days_of_the_month_than_in_years() -> None:
+    # Every day of 2017, year first: the other way round they would be days 17 of 31 years.
+    days = tuple(f"17-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29))
+    assert unlikely_patterns(("yy-M-d", "d-M-yy"), days) == ["d-M-yy"]
+    assert unlikely_patterns(("yy-M-d", "d-M-yy"), days[:9]) == []  # nine days are too few to tell
+
+
+AMOUNTS = ["12", "12,50 zł", "CA$5.50", "US$ 5", "kr 5", "kr. 5", "Rs. 5", "5 Kč", "-kr 5"]
+NO_AMOUNTS = ["abc", "5 pieces of x", "5 pieces", "Rs.500", "", "17-01-05", "10:30"]
+
+
+def test_amounts_with_whatever_stands_for_a_currency() -> None:
+    assert [v for v in (*AMOUNTS, *NO_AMOUNTS) if v and Column("x", (v,)).is_amounts] == AMOUNTS
+    assert [to_number(v, ",") for v in AMOUNTS[1:2]] == [12.5]
+
+
 def test_clock_and_offset() -> None:
     assert clock_and_offset(ISO, ("2017-01-01 00:00:00",)) == (False, False)  # midnight only: a date
     assert clock_and_offset(ISO, ("2017-01-01 00:00:00", "2017-01-01 09:00:00")) == (True, False)
@@ -116,7 +136,21 @@ def test_clock_and_offset() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["12", "-1.5", "1.234,56", "1,234.56", "EUR 12", "12,50 €", "$3.00", "(5.00)", "5.00-", "1 234,50", "1e-05", ".5"],
+    [
+        "12",
+        "-1.5",
+        "1.234,56",
+        "1,234.56",
+        "EUR 12",
+        "12,50 €",
+        "$3.00",
+        "(5.00)",
+        "5.00-",
+        "1 234,50",
+        "1e-05",
+        ".5",
+        "US$ 5",
+    ],
 )
 def test_numbers(value: str) -> None:
     assert is_number(value)

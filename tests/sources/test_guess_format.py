@@ -170,11 +170,22 @@ def test_delta_reads_only_files_that_are_still_in_the_table(tmp_path: Path) -> N
         (b"PK\x03\x04rest", "o.xlsx", "Excel"),
         (b'[{"a": 1},\n{"a": 2}]', "o.json", "JSON lines"),
         (b"{not json\n{at all\n", "o.json", "not objects"),
+        ('{"a": 1}\n{"a": 2}\n'.encode("utf-16"), "o.json", "JSON in utf-16"),
         (gzip.compress(b"a,b\n1,2\n"), "o.csv", "gzip"),
         (gzip.compress(b"a,b\n1,2\n" * 1000)[:-20], "o.csv.gz", "whole"),
         (b"PAR1 and no more", "o.parquet", "whole"),
     ],
-    ids=["empty", "blank", "excel", "json array", "no objects", "packed, not named so", "cut off", "no parquet"],
+    ids=[
+        "empty",
+        "blank",
+        "excel",
+        "json array",
+        "no objects",
+        "utf-16 json",
+        "packed, not named so",
+        "cut off",
+        "no parquet",
+    ],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, content: bytes, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):

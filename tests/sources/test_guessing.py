@@ -181,6 +181,28 @@ def test_online_retail_answered(tmp_path: Path) -> None:
     assert (found.date_format, found.time_zone, found.questions) == ("M/d/yyyy H:mm", "Europe/London", [])
 
 
+def test_years_of_two_digits_that_come_first(tmp_path: Path) -> None:
+    days = [f"{year}-{month:02}-{day:02}" for year in (17, 18) for month in range(1, 13) for day in range(1, 29)]
+    found = guessed(tmp_path, "customer_id,date,amount\n" + "".join(f"{i % 9},{d},5.00\n" for i, d in enumerate(days)))
+    assert (found.date_format, found.questions) == ("yy-MM-dd", [])
+    assert sure(found, "date_format") == "likely"
+
+
+@pytest.mark.parametrize("written", ["CA$5.50", "5,50 zł", "kr 5", "US$ 5", "5.50"])
+def test_an_amount_is_taken_whatever_stands_for_its_currency(tmp_path: Path, written: str) -> None:
+    rows = [f"{i % 3};2017-01-{i + 1:02d};{written}\n" for i in range(9)]
+    found = guessed(tmp_path, "customer_id;date;total\n" + "".join(rows))
+    assert found.columns["amount"] == "total"
+    assert not found.questions
+
+
+def test_a_given_encoding_is_one_that_can_be_read(tmp_path: Path) -> None:
+    found = guessed(tmp_path, "Zákazník_id,customer_id,date\nŽofie,1,2017-01-13\n".encode("cp1250"), encoding="cp1250")
+    assert found.encoding == "cp1250" and "Zákazník_id" in found.unmapped
+    with pytest.raises(UsageError, match="--encoding shift_jis: cannot be read"):
+        Answers(encoding="shift_jis")
+
+
 def test_one_clear_date_settles_day_and_month_even_far_into_the_file(tmp_path: Path) -> None:
     # 400,000 lines, of which only those after the first 4 MB tell: all of the head's dates are 12/1.
     rows = [f"C{i % 97},{'12/1/2010' if i < 300_000 else '12/25/2010'},5.00\n" for i in range(400_000)]
@@ -237,6 +259,8 @@ def test_shopify_totals_belong_to_the_order(tmp_path: Path) -> None:
             "time_zone",
             "--time-zone",
         ),
+        ("customer_id,date,amount\n1,17-01-13,5.00\n1,17-01-14,6.00\n", "date_format", "--date-format 'yy-M-d'"),
+        ("customer_id,date,amount\n1,2017-01-13,5.00 each\n1,2017-01-14,6.00 a piece\n", "amount", "--column amount="),
         ("customer_id;date;amount\n1;2017-01-13;1.234\n1;2017-01-14;2.345\n", "decimal", "--decimal"),
         ("customer_id;date;amount\n1;2017-01-13;12.34\n1;2017-01-14;2,34\n", "decimal", "--decimal"),
         ("customer_id,date,sku,amount\n1,2017-01-13,A,5.00\n1,2017-01-13,B,6.00\n", "order_id", "--column order_id="),
@@ -276,6 +300,8 @@ def test_what_cannot_be_guessed_honestly_is_asked(tmp_path: Path, text: str, abo
         ("customer_id,date,total,subtotal\n1,2017-01-13,5.00,4.00\n1,2017-01-14,6.00,5.00\n", {"column": ["amount="]}),
         ("store,date,amount\nA,2017-01-13,5.00\nB,2017-01-14,6.00\n", {"column": ["customer_id=store"]}),
         ("customer_id;date;amount\n1;2017-01-13;1.234\n1;2017-01-14;2.345\n", {"decimal": ","}),
+        ("customer_id,date,amount\n1,17-01-13,5.00\n1,17-01-14,6.00\n", {"date_format": "yy-MM-dd"}),
+        ("customer_id,date,amount\n1,13.01.17,5.00\n1,14.01.17,6.00\n", {"day_first": True}),
         ("customer_id,date,sku,amount\n1,2017-01-13,A,5.00\n1,2017-01-13,B,6.00\n", {"column": ["order_id="]}),
         ("customer_id,date,quantity,price\n1,2017-01-13,2,5.00\n1,2017-01-14,3,6.00\n", {"column": ["amount=price"]}),
     ],

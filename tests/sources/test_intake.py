@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 from small_shop import NOW, configured, rows_of, run, write_csv
 
-from habitue.errors import DataRefused, UsageError
+from habitue.errors import DataRefused, HabitueError, UsageError
 from habitue.sources.cleaning import judged, merged_by_key, rules_of
 from habitue.sources.intake import SOURCES, Account, Intake, refuse_broken, take_in
 from habitue.store import Store
@@ -187,6 +187,38 @@ def test_what_is_sent_later_does_not_change_what_was_sent(spark: SparkSession) -
         assert sorted((row["customer_id"], row["sent_at_day"].day) for row in kept) == [("a", 2), ("b", 9)]
 
 
+def test_a_past_snapshot_is_not_refused_for_what_came_later(spark: SparkSession, tmp_path: Path) -> None:
+    """Ten good orders before February; then four in another currency, and four without a customer."""
+    header = ("customer_id", "ordered_at", "amount", "currency")
+    good = [(f"c{i}", f"2024-01-{i + 1:02}", 5, "EUR") for i in range(10)]
+    later = [(f"c{i}", f"2024-02-{i + 1:02}", 5, "USD") for i in range(4)]
+    later += [("", f"2024-02-{i + 1:02}", 5, "EUR") for i in range(4)]
+    rows = [*good, *later]
+    path = write_csv(tmp_path / "orders.csv", header, rows)
+    config = configured(tmp_path / "warehouse", {"orders": path})
+    store = Store(spark, config)
+    taken = take_in(store, config, NOW, lambda *_: None, as_of=date(2024, 2, 1))
+    account = taken.accounts["orders"]
+    assert (account.judged_rows, account.unusable, account.quarantined, taken.currency) == (10, 0, 4, "EUR")
+    for as_of in (None, date(2024, 3, 1)):
+        with pytest.raises(DataRefused, match="4 of 18 rows"):
+            take_in(store, config, NOW, lambda *_: None, as_of)
+    write_csv(tmp_path / "orders.csv", header, [*rows, *[("c1", "?", i, "EUR") for i in range(4)]])
+    with pytest.raises(DataRefused, match="4 of 14 rows"):  # nobody knows when, so they count
+        take_in(store, config, NOW, lambda *_: None, as_of=date(2024, 2, 1))
+
+
+def test_a_warehouse_that_cannot_be_written_is_not_the_files_fault(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "warehouse").write_text("no folder")
+    config = configured(
+        tmp_path / "warehouse",
+        {"orders": write_csv(tmp_path / "orders.csv", ("customer_id", "ordered_at"), [("a", "2024-01-01")])},
+    )
+    with pytest.raises(HabitueError, match=r"could not be written to the warehouse .*warehouse") as failure:
+        take_in(Store(spark, config), config, NOW, lambda *_: None)
+    assert failure.value.exit_code == 1
+
+
 def test_every_broken_source_is_named_at_once() -> None:
     config = configured("unused", {"orders": "unused"})
     broken = {
@@ -198,6 +230,11 @@ def test_every_broken_source_is_named_at_once() -> None:
     assert "sources.orders" in str(refusal.value) and "sources.products" in str(refusal.value)
     with pytest.raises(DataRefused, match="no row is left"):
         refuse_broken({"orders": account(0, 0, 0, {})}, config)
+
+
+def test_a_source_is_a_file_of_its_name() -> None:
+    assert [source.name for source in SOURCES.values()] == list(SOURCES)
+    assert all(s.known_by in ("", *(f.name for f in s.fields if f.kind == "time")) for s in SOURCES.values())
 
 
 def test_orders_are_required(spark: SparkSession, tmp_path: Path) -> None:

@@ -218,6 +218,36 @@ def test_several_currencies_are_refused(spark: SparkSession) -> None:
         orders.refuse_mixed_currencies(euros, dollars)
 
 
+@pytest.mark.parametrize(
+    ("own", "written", "meant"),
+    [
+        (None, "$5", "USD"),
+        ("CAD", "$5", "CAD"),
+        ("CNY", "5 ¥", "CNY"),
+        ("EUR", "$5", "USD"),  # not the shop's: the commonest
+        ("CAD", "US$5", "USD"),
+        (None, "12.50 zł", "PLN"),
+        ("SEK", "kr 5", "SEK"),
+        (None, "kr 5", "KR"),  # of four countries
+    ],
+)
+def test_a_sign_of_several_currencies_is_the_shops(
+    spark: SparkSession, own: str | None, written: str, meant: str
+) -> None:
+    columns = ("customer_id", "ordered_at", "amount")
+    (row,) = cleaned(spark, columns, [("a", "2024-01-01", written)], shop={"currency": own}).collect()
+    assert (row["currency"], row["errors"]) == (meant, [])
+
+
+def test_a_blank_discount_is_none_given(spark: SparkSession) -> None:
+    columns = ("order_id", "customer_id", "ordered_at", "amount", "discount")
+    rows = [("1", "a", "2024-01-01", "9", "1"), ("2", "a", "2024-01-02", "9", "")]
+    found = {
+        row["order_id"]: (row["discount"], row["coupon_discount"]) for row in cleaned(spark, columns, rows).collect()
+    }
+    assert found == {"1": (1, None), "2": (0, None)}  # the shop has no coupons at all
+
+
 def test_rates_convert_and_a_currency_without_one_is_set_aside(spark: SparkSession) -> None:
     columns = ("order_id", "customer_id", "ordered_at", "amount", "discount", "currency")
     rows = [

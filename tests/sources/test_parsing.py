@@ -56,6 +56,18 @@ AMOUNTS = [
     ("", None, None),
     ("n/a", None, None),
     ("twelve", None, None),
+    ("five", None, None),
+    ("abc", None, None),
+    ("5 pieces of x", None, None),
+    ("CA$5.50", "5.5", None),
+    ("US$ 5", 5, 5),
+    ("$.50", ".5", None),
+    ("12,50 zł", None, "12.5"),
+    ("1\u00a0234,50\u00a0Kč", None, "1234.5"),
+    ("kr 5", 5, 5),
+    ("-kr. 5", -5, -5),
+    ("Rs. 500", 500, 500),
+    ("Rs.500", None, None),  # five hundred, or a half
     ("12 5", None, None),
     (None, None, None),
 ]
@@ -192,7 +204,8 @@ def test_flags_and_currencies(spark: SparkSession) -> None:
     words |= {"perhaps": None, "": None}
     rows = spark.createDataFrame([(w,) for w in words], "a string")
     assert {r[0]: r[1] for r in rows.select("a", parsing.flag(F.col("a"), TEXT)).collect()} == words
-    amounts = {"EUR 12": "EUR", "12 €": "€", "$5": "$", "12": None}
+    amounts = {"EUR 12": "EUR", "12 €": "€", "$5": "$", "12": None, "CA$5.50": "CA$", "12,50 zł": "zł", "-kr. 5": "kr"}
+    amounts |= {"1.5e3": None}
     rows = spark.createDataFrame([(w,) for w in amounts], "a string")
     assert {r[0]: r[1] for r in rows.select("a", parsing.currency_in(F.col("a"))).collect()} == amounts
 

@@ -44,6 +44,7 @@ def file(folder: Path, name: str, content: str | bytes) -> Path:
 
 
 CSV = 'id,name\n1,Zoë\n2,"a,b"\n'
+JSON = '{"id": 1, "name": "Zoë"}\n{"name": "a,b", "id": "2"}\n'
 SPACED = "  id  name\r\n 1   Zoë\r\n  2   a,b  \r\n\r\n"
 
 
@@ -59,9 +60,16 @@ SPACED = "  id  name\r\n 1   Zoë\r\n  2   a,b  \r\n\r\n"
         ("utf16.csv", CSV.encode("utf-16"), {"encoding": "UTF-16"}),
         ("packed.csv.gz", gzip.compress(CSV.encode()), {}),
         ("spaces.txt", SPACED, {"delimiter": "spaces"}),
-        ("lines.json", '{"id": 1, "name": "Zoë"}\n{"name": "a,b", "id": "2"}\n', {"format": "json"}),
+        ("spaces.txt", SPACED.encode("cp1250"), {"delimiter": "spaces", "encoding": "cp1250"}),
+        ("spaces.txt", SPACED.encode("utf-16"), {"delimiter": "spaces", "encoding": "UTF-16"}),
+        ("lines.json", JSON, {"format": "json"}),
+        ("lines.json", JSON.encode("latin-1"), {"format": "json", "encoding": "ISO-8859-1"}),
+        ("lines.json", JSON.replace("\n", "\r\n").encode("cp1250"), {"format": "json", "encoding": "cp1250"}),
     ],
-    ids=["plain", "bom", "semicolon", "tab", "pipe", "latin", "utf16", "packed", "spaces", "json"],
+    ids=[
+        *("plain", "bom", "semicolon", "tab", "pipe", "latin", "utf16", "packed"),
+        *("spaces", "spaces cp1250", "spaces utf16", "json", "json latin", "json cp1250"),
+    ],
 )
 def test_one_file(
     spark: SparkSession, tmp_path: Path, name: str, content: str | bytes, settings: Mapping[str, Any]
@@ -74,6 +82,19 @@ def test_windows_1252(spark: SparkSession, tmp_path: Path) -> None:
     path = file(tmp_path, "windows.csv", "Preis €,Name\n12 €,Zoë\n5,a–b\n".encode("cp1252"))
     expected = [{"Preis €": "12 €", "Name": "Zoë"}, {"Preis €": "5", "Name": "a–b"}]
     assert read(spark, path, encoding="Windows-1252") == in_order(expected)
+
+
+def test_any_single_byte_encoding(spark: SparkSession, tmp_path: Path) -> None:
+    text = "Zákazník,Jméno\nŽofie,Dvořák\n"
+    for encoding in ("cp1250", "ISO-8859-2"):
+        path = file(tmp_path, f"{encoding}.csv", text.encode(encoding))
+        assert read(spark, path, encoding=encoding) == [{"Zákazník": "Žofie", "Jméno": "Dvořák"}]
+
+
+def test_headers_that_differ_by_spaces_and_quotes_are_one(spark: SparkSession, tmp_path: Path) -> None:
+    file(tmp_path, "1.csv", "id, name\n1,one\n")
+    file(tmp_path, "2.csv", "\ufeffid,'name'\n2,two\n")
+    assert read(spark, tmp_path) == [{"id": "1", "name": "one"}, {"id": "2", "name": "two"}]
 
 
 def test_no_header(spark: SparkSession, tmp_path: Path) -> None:
@@ -118,6 +139,13 @@ def test_folders_that_hold_values(spark: SparkSession, tmp_path: Path) -> None:
     file(tmp_path, "day=2024-01-02/shop=__HIVE_DEFAULT_PARTITION__/2.csv", "id,day\n2,own\n")
     expected = [{"id": "1", "day": "2024-01-01", "shop": "a b"}, {"id": "2", "day": "own"}]
     assert read(spark, tmp_path) == in_order(expected)
+
+
+def test_folders_of_json_that_hold_values(spark: SparkSession, tmp_path: Path) -> None:
+    file(tmp_path, "day=2024-01-01/1.json", '{"id": 1}\n')
+    file(tmp_path, "day=2024-01-02/2.json", '{"id": 2}\n')
+    expected = [{"id": "1", "day": "2024-01-01"}, {"id": "2", "day": "2024-01-02"}]
+    assert read(spark, tmp_path, format="json") == in_order(expected)
 
 
 def test_parquet_whose_types_change_between_files(spark: SparkSession, tmp_path: Path) -> None:

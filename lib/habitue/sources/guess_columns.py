@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, lru_cache
@@ -14,6 +15,7 @@ from functools import cached_property, lru_cache
 from habitue.sources.guess_format import Sample
 
 ISO = "ISO 8601"  # stands for `date_format: null`
+ENOUGH_YEARS = 10  # different ones, before their number tells anything
 # As in habitue.sources.parsing, which needs Spark; a test holds the two together.
 BLANK_WORDS = ("", "null", "none", "nan", "n/a", "na", "nat", "\\n")
 
@@ -99,7 +101,8 @@ _PRODUCT_NAME = re.compile("^(product|item|article|artikel|produkt|produit|linei
     "(name|title|description|desc|"
                            "bezeichnung|beschreibung|designation|descripcion|libelle)$")  # fmt: skip
 
-_DAYS = ("yyyyMMdd", "yyyy/M/d", "yyyy.M.d", "d/M/yyyy", "M/d/yyyy", "d.M.yyyy", "M.d.yyyy", "d-M-yyyy", "M-d-yyyy",
+_DAYS = ("yyyyMMdd", "yyyy/M/d", "yyyy.M.d", "yy-M-d", "yy/M/d", "yy.M.d",
+         "d/M/yyyy", "M/d/yyyy", "d.M.yyyy", "M.d.yyyy", "d-M-yyyy", "M-d-yyyy",
          "d/M/yy", "M/d/yy", "d.M.yy", "M.d.yy", "d-M-yy", "M-d-yy", "d MMM yyyy", "d-MMM-yyyy", "d-MMM-yy", "d MMM yy",
          "MMM d, yyyy", "MMM d yyyy", "d MMMM yyyy", "MMMM d, yyyy")  # fmt: skip
 _CLOCKS = ("H:mm", "H:mm:ss", "H:mm:ss.SSS", "h:mm a", "h:mm:ss a")
@@ -133,12 +136,21 @@ _DATE_LIKE = re.compile(
 )
 _TOKEN = re.compile(r"'([^']*)'|(([A-Za-z])\3*)|([^A-Za-z'])")
 
-_SIGN = r"(?:[A-Z]{3}|[€$£¥₹₩₽₺₫])"
-_NUMBER = re.compile(
-    rf"\(?[-+]?\s*{_SIGN}?\s*[-+]?"
-    r"((?:\d{1,3}(?:[.,'’\s]\d{3})+|\d+)?(?:[.,]\d*)?)(?:[eE][-+]?\d+)?"
-    rf"\s*{_SIGN}?\)?-?"
-)
+_SIGN = "[$¢£¤¥฿\u20a0-\u20cf]"
+_LETTER = r"[^\W\d_]"
+_FIGURES = r"((?:\d{1,3}(?:[.,'’\s]\d{3})+|\d+)?(?:[.,]\d*)?)(?:[eE][-+]?\d+)?"
+
+
+def _number(before: str, after: str) -> re.Pattern[str]:
+    return re.compile(rf"\(?[-+]?\s*(?:{before})?\s*[-+]?{_FIGURES}\s*(?:{after})?\)?-?")
+
+
+# Beside a number in any column: a currency's code, or something with a currency sign. A12 is no number.
+_CODE = rf"[A-Z]{{3}}|{_LETTER}{{0,3}}{_SIGN}{_LETTER}{{0,3}}"
+_NUMBER = _number(_CODE, _CODE)
+# Beside an amount: whatever habitue.sources.parsing takes.
+_EITHER = rf"(?:{_LETTER}|{_SIGN})"
+_AMOUNT = _number(rf"{_EITHER}{{0,3}}(?:{_SIGN}|{_LETTER}(?:\.(?=\s)|(?!\.)))", rf"{_EITHER}{{1,4}}\.?")
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,12 @@ class Column:
         if self.native == "integer":
             return "date" if self.patterns else "integer"
         return self.native or _kind_of_text(self.distinct)
+
+    @cached_property
+    def is_amounts(self) -> bool:
+        """Numbers, if they are read as amounts: with whatever shops write for their currency, such as kr 5."""
+        amounts = sum(bool(m and any(c.isdigit() for c in m[1])) for m in map(_AMOUNT.fullmatch, self.distinct))
+        return self.kind in ("integer", "decimal") or (self.kind == "text" and amounts >= 0.9 * len(self.distinct))
 
     @cached_property
     def is_small_count(self) -> bool:
@@ -262,7 +280,13 @@ def _regex(pattern: str) -> re.Pattern[str] | None:
         if letters and letters not in _PIECES:
             return None
         parts.append(_PIECES[letters] if letters else re.escape(literal or other))
+    if is_short_year_first(pattern):
+        parts.insert(0, "(?=.{7})")  # 10.5.3 is the number of a version
     return re.compile("".join(parts), re.IGNORECASE)
+
+
+def is_short_year_first(pattern: str) -> bool:
+    return re.match("yy(?!y)", pattern) is not None
 
 
 def is_known_pattern(pattern: str) -> bool:
@@ -313,6 +337,18 @@ def date_patterns(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(p for p, count in counts.items() if count == best and count >= enough * len(values))
 
 
+def unlikely_patterns(patterns: Sequence[str], values: tuple[str, ...]) -> list[str]:
+    """Of several orders of year, month and day, those that would have a shop sell in more years than on days of the month."""
+    found = []
+    for pattern in patterns:
+        regex = _regex(pattern)
+        parts = [m.groupdict() for v in values if regex and (m := regex.fullmatch(v))]
+        years, days = {p["y"] for p in parts}, {int(p["d"]) for p in parts}
+        if len(years) >= ENOUGH_YEARS and len(years) > len(days):
+            found.append(pattern)
+    return found
+
+
 def padded(pattern: str, values: tuple[str, ...]) -> str:
     """The pattern with two letters (dd, MM, HH) where every value has two digits and some begin with 0."""
     for letter, group in (("d", "d"), ("M", "M"), ("H", "H"), ("h", "h")):
@@ -343,7 +379,7 @@ def is_number(value: str) -> bool:
 
 def separators(value: str) -> tuple[str, str]:
     """The decimal and the thousands separator that a number shows: "" for none seen, "?" where it may be either."""
-    match = _NUMBER.fullmatch(value)
+    match = _AMOUNT.fullmatch(value)
     core = match[1] if match else ""
     other = next((c for c in core if c in "'’ \u00a0\u202f"), "")
     marks = [c for c in core if c in ".,"]
@@ -360,7 +396,7 @@ def separators(value: str) -> tuple[str, str]:
 
 def to_number(value: str, decimal: str) -> float | None:
     """The number in a text, for comparing columns in the sample; None where there is none."""
-    match = _NUMBER.fullmatch(value)
+    match = _AMOUNT.fullmatch(value)
     core = re.sub(r"['’\s]", "", match[1] or "") if match else ""
     core = core.replace("." if decimal == "," else ",", "").replace(decimal, ".")
     try:

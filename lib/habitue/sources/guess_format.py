@@ -25,24 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from habitue.errors import UsageError
+from habitue.sources.encodings import WINDOWS, has_wide_units, python_name
 
 SAMPLE_LINES = 5_000
 HEAD_BYTES = 4_000_000  # a bound in bytes too: a line may hold a field of a million characters
 SPOTS, SPOT_BYTES = 4, 64_000  # further on in a large file; the last spot is its end
 MAX_FILES = 5  # of a folder, spread over its sorted names
-WINDOWS, LATIN = "windows-1252", "iso-8859-1"
-# Python's names -> those that a configuration takes.
-ENCODINGS = {
-    "utf-8": "utf-8",
-    "utf-16": "utf-16",
-    "utf-16-le": "utf-16le",
-    "utf-16-be": "utf-16be",
-    "utf-32": "utf-32",
-    "ascii": "us-ascii",
-    "iso8859-1": LATIN,
-    "cp1252": WINDOWS,
-    "utf-8-sig": "utf-8",
-}
+LATIN = "iso-8859-1"
 SPACES = "spaces"  # the delimiter "runs of spaces"
 DELIMITERS = ("\t", ";", "|", ",")
 
@@ -149,7 +138,8 @@ def _kind(file: Path) -> str:
         raise UsageError(
             f"{file}: the name and the content disagree about gzip; only .gz files are unpacked. Rename it."
         )
-    head = _read_blocks(file, spots=0)[0].lstrip(codecs.BOM_UTF8).lstrip()
+    # Without byte-order marks, and the zeros that UTF-16 has between plain letters.
+    head = _read_blocks(file, spots=0)[0][:1000].lstrip(codecs.BOM_UTF8 + codecs.BOM_UTF16).replace(b"\0", b"").lstrip()
     if head[:1] == b"[":
         raise UsageError(f"{file} is one JSON array. Write one object a line (JSON lines).")
     if head[:1] == b"{":
@@ -185,8 +175,7 @@ def _encoding(blocks: list[bytes], given: str | None) -> tuple[str, Finding]:
     """The encoding by the name that a configuration takes, which Python knows too."""
     head, all_bytes = blocks[0], b"".join(blocks)
     if given:
-        ours = ENCODINGS[codecs.lookup(given).name]
-        return ours, Finding("encoding", ours, "certain", "given")
+        return given.lower(), Finding("encoding", given.lower(), "certain", "given")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16", Finding("encoding", "utf-16", "certain", "the file starts with a UTF-16 byte-order mark")
     if head.startswith(codecs.BOM_UTF8):
@@ -218,7 +207,7 @@ def _text(head: bytes, codec: str, file: Path) -> str:
 
 def _middle(block: bytes, codec: str) -> str:
     """The whole lines of a block from the middle of a file."""
-    if codec == "utf-16":
+    if python_name(codec) == "utf-16":
         # Without the mark at the start of the file: the byte that is mostly zero tells the order.
         codec = "utf-16-le" if block[1::2].count(0) >= block[::2].count(0) else "utf-16-be"
     text = block.decode(codec, errors="replace")
@@ -315,6 +304,8 @@ def _clean_share(rows: list[list[str]], delimiter: str) -> float:
 
 
 def _look_at_json(files: list[Path], texts: list[list[str]], codec: str, why_encoding: Finding) -> Sample:
+    if has_wide_units(codec):
+        raise UsageError(f"{files[0]} is JSON in {codec}, which is not read. Write it in UTF-8.")
     lines = [line for parts in texts for text in parts for line in text.splitlines()[:SAMPLE_LINES] if line.strip()]
     found, broken = [], 0
     for line in lines:

@@ -122,12 +122,19 @@ def _allows(ours: str, column: Column) -> bool:
     if ours in ("ordered_at", "known_at"):
         return kind == "date"
     if ours in ("quantity", *MONEY):
-        return kind in ("integer", "decimal")
+        return column.is_amounts
     if ours == "currency":
         return all(len(v) == 3 and v.isalpha() for v in column.distinct)
     if ours == "order_id" and spelled(column.name) == "name":
         return all(v.startswith("#") for v in column.distinct)
     return kind != "time" and (kind != "date" or column.native == "integer")
+
+
+def _is_unreadable_money(column: Column) -> bool:
+    """Whether a name says amount or price, and the content is something else, though it has figures in it."""
+    role = role_of(column.name)
+    is_money = role is not None and role[0] in ("amount", "unit_price") and not column.is_amounts
+    return is_money and any(c.isdigit() for value in column.distinct for c in value)
 
 
 def _choose(work: Work, ours: str, found: list[tuple[int, Column]]) -> None:
@@ -186,6 +193,14 @@ def _map_money(work: Work) -> None:
             f"{text}. Which column is the line's amount?",
             "--column amount=<column>, or --column amount= for none",
         )
+    elif unreadable := [c for c in work.free() if _is_unreadable_money(c)]:
+        column = unreadable[0]
+        work.ask(
+            "amount",
+            f"{column.name} is named like an amount, and its values cannot be read as numbers{examples(column)}. Mend them, or "
+            "name another column.",
+            "--column amount=<column>, or --column amount= for none",
+        )
     else:
         work.find(
             "amount", "none", "likely", "no column is named like an amount or a price; counts and dates work without"
@@ -236,7 +251,9 @@ def _map_price(work: Work, unit: Column) -> None:
 
 def _map_money_by_content(work: Work) -> None:
     """Without names: the only decimals are the amount; small whole numbers that it grows with are the quantity."""
-    decimals = [c for c in work.free() if c.kind == "decimal"]
+    decimals = [
+        c for c in work.free() if c.kind == "decimal" or (c.kind == "text" and c.is_amounts and decimal_of([c])[2])
+    ]
     if len(decimals) > 1:
         _ask_amount(work, decimals, "Several columns hold decimal numbers")
     if len(decimals) != 1:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from zoneinfo import available_timezones
 
 from habitue.errors import UsageError
+from habitue.sources import encodings
 from habitue.sources.guess_columns import (
     ISO,
     OUR_COLUMNS,
@@ -17,10 +17,12 @@ from habitue.sources.guess_columns import (
     fits,
     has_header,
     is_known_pattern,
+    is_short_year_first,
     padded,
     spelled,
+    unlikely_patterns,
 )
-from habitue.sources.guess_format import ENCODINGS, SPACES, Certainty, Finding, Question, Sample, look
+from habitue.sources.guess_format import SPACES, Certainty, Finding, Question, Sample, look
 from habitue.sources.guess_mapping import MONEY, Work, decimal_of, examples, map_columns, unmapped_columns
 
 __all__ = ["Answers", "Certainty", "Finding", "Guess", "Question", "guess"]
@@ -56,14 +58,8 @@ class Answers:
         zones = available_timezones()
         if self.time_zone and zones and self.time_zone not in zones:
             raise UsageError(f"--time-zone {self.time_zone}: no such zone.{_nearest(self.time_zone, sorted(zones))}")
-        if self.encoding:
-            try:
-                known = codecs.lookup(self.encoding).name in ENCODINGS
-            except LookupError:
-                known = False
-            if not known:
-                one_of = ", ".join(dict.fromkeys(ENCODINGS.values()))
-                raise UsageError(f"--encoding {self.encoding}: give one of {one_of}.")
+        if self.encoding and encodings.sparks_name(self.encoding) is None:
+            raise UsageError(f"--encoding {self.encoding}: cannot be read; {encodings.READABLE} can.")
 
     @classmethod
     def from_options(
@@ -203,32 +199,41 @@ def _date_format(work: Work, said: Answers) -> str | None:
             "--date-format, such as dd.MM.yyyy HH:mm",
         )
         return None
-    chosen = (
-        [p for p in patterns if _is_day_first(p) in (said.day_first, None)] if said.day_first is not None else patterns
-    )
+    chosen = patterns
+    if said.day_first is not None:
+        chosen = [p for p in patterns if _is_day_first(p) == said.day_first]
+        chosen = chosen or [p for p in patterns if _is_day_first(p) is None]
     if not chosen:
         option = "--day-first" if said.day_first else "--month-first"
         raise UsageError(
             f"{option} does not fit {column.name}: most dates are {patterns[0]}, such as {column.distinct[0]}."
         )
-    if len({_is_day_first(p) for p in chosen}) > 1:
+    unlikely = unlikely_patterns(chosen, column.distinct) if len(chosen) > 1 else []
+    left = [p for p in chosen if p not in unlikely] or chosen
+    if any(is_short_year_first(p) for p in left) and len(left) > 1:
+        text = f"Which part of the dates of {column.name} is the year? {' and '.join(left)} fit each{examples(column)}."
+        work.ask("date_format", text, " or ".join(f"--date-format {p!r}" for p in left))
+        return None
+    if len({_is_day_first(p) for p in left}) > 1:
         text = f"Do the dates of {column.name} begin with the day or the month? Each fits both{examples(column)}."
         work.ask("day_first", text, "--day-first or --month-first")
         return None
-    pattern = padded(chosen[0], column.distinct)
+    pattern = padded(left[0], column.distinct)
     misfits = [v for v in column.distinct if not fits(pattern, v)]
-    certainty: Certainty = "likely" if misfits else "certain"
+    certainty: Certainty = "likely" if misfits or unlikely else "certain"
     reason = (
         f"{len(misfits)} of {len(column.distinct)} values do not fit, such as {misfits[0]}"
         if misfits
         else f"fits every value{examples(column)}"
     )
+    if left != chosen:
+        reason += f"; as {unlikely[0]} there would be orders in more years than on days of the month"
     work.find("date_format", pattern, certainty, reason)
     return None if pattern == ISO else pattern
 
 
 def _is_day_first(pattern: str) -> bool | None:
-    """None for patterns that leave no doubt: the year first, or a month's name."""
+    """None for patterns that begin with neither or leave no doubt: the year first, or a month's name."""
     return None if pattern.startswith(("y", ISO)) or "MMM" in pattern else pattern.startswith("d")
 
 

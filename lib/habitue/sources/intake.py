@@ -10,29 +10,29 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from importlib import import_module
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from habitue.config import Config
 from habitue.errors import DataRefused, HabitueError, UsageError
-from habitue.sources import campaign_products, campaigns, customers, orders, products, responses, sends
+from habitue.sources import SOURCE_NAMES, orders
 from habitue.sources.cleaning import COPIES, ERRORS, STATUS_EXCLUDED, finished, is_kept, judged, merged_by_key, rules_of
-from habitue.sources.reading import is_sparks, read_raw, unreadable
+from habitue.sources.reading import is_of_reading, is_sparks, read_raw, unreadable
+from habitue.sources.spec import Source
 from habitue.store import Store
 
-SOURCES = {
-    module.SOURCE.name: module.SOURCE
-    for module in (orders, customers, products, campaigns, campaign_products, sends, responses)
-}
+SOURCES: dict[str, Source] = {name: import_module(f"habitue.sources.{name}").SOURCE for name in SOURCE_NAMES}
 
 
 @dataclass(frozen=True)
 class Account:
     """What became of a source's rows: rows_in = kept + merged + quarantined, always.
 
-    excluded: the part of `quarantined` that a status filter set aside. judged_rows: all other rows, with every copy;
-    unusable: those of them in error. reasons: error -> distinct rows that have it.
+    excluded: the part of `quarantined` that a status filter set aside. judged_rows: all other rows that the gate is about,
+    with every copy: those known before the as-of that was asked for; unusable: those of them in error. reasons: error ->
+    distinct rows that have it.
     present: our columns that hold at least one value among the kept rows.
     """
 
@@ -69,8 +69,16 @@ class Intake:
         return newest + timedelta(days=1)
 
 
-def take_in(store: Store, config: Config, now: datetime, tell: Callable[[Account, float], None]) -> Intake:
+def take_in(
+    store: Store,
+    config: Config,
+    now: datetime,
+    tell: Callable[[Account, float], None],
+    as_of: date | None = None,
+) -> Intake:
     """Read and judge every configured source, telling each account and its seconds as it is made.
+
+    as_of: where the run asks for one; no gate then looks at rows that were not known before it.
 
     Raises UsageError, or DataRefused where a gate fails.
     """
@@ -81,10 +89,11 @@ def take_in(store: Store, config: Config, now: datetime, tell: Callable[[Account
     work, accounts = {}, {}
     for name in config.sources:
         started = time.monotonic()
-        work[name], accounts[name] = _take_in_one(store, config, name, now)
+        work[name], accounts[name] = _take_in_one(store, config, name, now, as_of)
         tell(accounts[name], time.monotonic() - started)
     refuse_broken(accounts, config)
-    currency = orders.refuse_mixed_currencies(work["orders"], config)
+    known_orders = work["orders"].where(_is_known(work["orders"], SOURCES["orders"], as_of))
+    currency = orders.refuse_mixed_currencies(known_orders, config)
     return Intake(work, accounts, currency)
 
 
@@ -110,7 +119,9 @@ def refuse_broken(accounts: Mapping[str, Account], config: Config) -> None:
         )
 
 
-def _take_in_one(store: Store, config: Config, name: str, now: datetime) -> tuple[DataFrame, Account]:
+def _take_in_one(
+    store: Store, config: Config, name: str, now: datetime, as_of: date | None
+) -> tuple[DataFrame, Account]:
     settings = config.sources[name]
     raw = read_raw(store.spark, name, settings)
     rules = rules_of(config, name, now)
@@ -120,11 +131,13 @@ def _take_in_one(store: Store, config: Config, name: str, now: datetime) -> tupl
         else:
             rows = finished(merged_by_key(judged(raw, SOURCES[name], rules), SOURCES[name]))
         work = store.write_work(name, rows)
-        account = _account(name, raw, work)
+        account = _account(name, raw, work, as_of)
     except Exception as error:
         if not is_sparks(error):
             raise
-        raise unreadable(name, settings.path or settings.table, error) from error
+        if is_of_reading(error):
+            raise unreadable(name, settings.path or settings.table, error) from error
+        raise _unwritable(name, store, error) from error
     if account.rows_in != account.kept + account.merged + account.quarantined:
         raise HabitueError(
             f"sources.{name}: {account.rows_in} rows came in, but {account.kept} kept + {account.merged} merged + "
@@ -134,19 +147,36 @@ def _take_in_one(store: Store, config: Config, name: str, now: datetime) -> tupl
     return work, account
 
 
-def _account(name: str, raw: DataFrame, work: DataFrame) -> Account:
+def _unwritable(name: str, store: Store, error: Exception) -> HabitueError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return HabitueError(
+        f"The rows of sources.{name} could not be written to the warehouse {store.place}. May it be written, and is there "
+        f"room? Spark says: {lines[0][:500]}"
+    )
+
+
+def _is_known(work: DataFrame, source: Source, as_of: date | None) -> Column:
+    """Whether a row was known before the as-of. One that does not say when counts, as every row does without an as-of."""
+    day = f"{source.known_by}_day"
+    if as_of is None or day not in work.columns:
+        return F.lit(True)
+    return F.coalesce(F.col(day) < F.lit(as_of), F.lit(True))
+
+
+def _account(name: str, raw: DataFrame, work: DataFrame, as_of: date | None) -> Account:
     """Counts from the rows as read, apart from the counts of what was written."""
     kept = F.sum(F.when(is_kept(), 1).otherwise(0))
     day = "ordered_at_day" if name == "orders" else None
     is_excluded = F.array_contains(ERRORS, STATUS_EXCLUDED)
+    is_left_out = is_excluded | ~_is_known(work, SOURCES[name], as_of)
     values = [c for c in work.columns if c in SOURCES[name].names]
     totals = work.agg(
         kept.alias("kept"),
         F.sum(COPIES).alias("copies"),
         F.count(F.lit(1)).alias("distinct"),
         F.sum(F.when(is_excluded, 1).otherwise(0)).alias("excluded"),
-        F.sum(F.when(is_excluded, 0).otherwise(F.col(COPIES))).alias("judged_rows"),
-        F.sum(F.when(is_excluded | is_kept(), 0).otherwise(F.col(COPIES))).alias("unusable"),
+        F.sum(F.when(is_left_out, 0).otherwise(F.col(COPIES))).alias("judged_rows"),
+        F.sum(F.when(is_left_out | is_kept(), 0).otherwise(F.col(COPIES))).alias("unusable"),
         *([F.max(F.when(is_kept(), F.col(day))).alias("newest")] if day else []),
         *([F.min(F.when(is_kept(), F.col(day))).alias("oldest")] if day else []),
         *(F.count(F.when(is_kept(), F.col(c))).alias(f"has_{c}") for c in values),

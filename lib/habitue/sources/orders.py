@@ -44,9 +44,20 @@ SOURCE = Source(
         SourceField("status", "text"),
         SourceField("known_at", "time"),
     ),
+    known_by="known_at",
 )
-AMOUNTS = ("amount", "discount", "coupon_discount")
-SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "₽": "RUB", "₺": "TRY", "₫": "VND"}
+DISCOUNTS = ("discount", "coupon_discount")
+AMOUNTS = ("amount", *DISCOUNTS)
+# What stands for a currency beside amounts, in capitals -> the currencies that it may be. The first is meant where the shop's
+# own is none of them; KR says too little for that, and stays as it is.
+MARKS = {
+    "€": ("EUR",), "$": ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "TWD", "MXN", "ARS", "CLP", "COP"),
+    "£": ("GBP", "EGP"), "¥": ("JPY", "CNY"), "₹": ("INR",), "₩": ("KRW",), "₽": ("RUB",), "₺": ("TRY",),
+    "₫": ("VND",), "₴": ("UAH",), "₪": ("ILS",), "฿": ("THB",), "₱": ("PHP",), "US$": ("USD",), "CA$": ("CAD",),
+    "C$": ("CAD",), "A$": ("AUD",), "AU$": ("AUD",), "NZ$": ("NZD",), "HK$": ("HKD",), "S$": ("SGD",), "MX$": ("MXN",),
+    "R$": ("BRL",), "EURO": ("EUR",), "ZŁ": ("PLN",), "KČ": ("CZK",), "FT": ("HUF",), "LEI": ("RON",), "FR": ("CHF",),
+    "RS": ("INR", "PKR", "LKR", "NPR"), "KR": ("KR", "SEK", "NOK", "DKK", "ISK"),
+}  # fmt: skip
 
 
 def cleaned(raw: DataFrame, rules: Rules, config: Config) -> DataFrame:
@@ -58,7 +69,11 @@ def cleaned(raw: DataFrame, rules: Rules, config: Config) -> DataFrame:
     mapping = mapped_columns(SOURCE, rules.settings, raw.columns)
     # The shop's limit is in its own currency, so until amounts are converted only what sums can hold is asked for.
     as_written = replace(rules, limits=rules.limits.model_copy(update={"max_amount": float(LARGEST)}))
-    priced = _with_amount(_with_currency(judged(raw, SOURCE, as_written), mapping), mapping)
+    own = config.shop.currency.upper() if config.shop.currency else None
+    priced = _with_amount(_with_currency(judged(raw, SOURCE, as_written), mapping, own), mapping)
+    # Most shops leave "no discount" blank.
+    nothing = {n: F.coalesce(n, F.lit(0).cast(AMOUNT_TYPE)) for n in DISCOUNTS if n in mapping}
+    priced = priced.withColumns(nothing) if nothing else priced
     missing = [
         F.lit(None).cast(_type(n)).alias(n) for n in SOURCE.names if n not in priced.columns and n != "unit_price"
     ]
@@ -96,14 +111,14 @@ def _type(name: str) -> str:
     return {"time": "timestamp", "amount": AMOUNT_TYPE, "quantity": AMOUNT_TYPE}.get(kind, "string")
 
 
-def _with_currency(rows: DataFrame, mapping: dict[str, str]) -> DataFrame:
-    """The currency as its code: the column's, else what the amount's own text names."""
+def _with_currency(rows: DataFrame, mapping: dict[str, str], own: str | None) -> DataFrame:
+    """The currency as its code: the column's, else what the amount's own text names. own: the shop's."""
     if "currency" in mapping:
-        return rows.withColumn("currency", _code(F.upper("currency")))
+        return rows.withColumn("currency", _code(F.col("currency"), own))
     written = mapping.get("amount", mapping.get("unit_price"))
     if written is None or not isinstance(_raw_type(rows, written), StringType):
         return rows
-    return rows.withColumn("currency", _code(parsing.currency_in(F.col(RAW).getField(written))))
+    return rows.withColumn("currency", _code(parsing.currency_in(F.col(RAW).getField(written)), own))
 
 
 def _raw_type(rows: DataFrame, theirs: str) -> DataType:
@@ -112,9 +127,10 @@ def _raw_type(rows: DataFrame, theirs: str) -> DataType:
     return raw[theirs].dataType
 
 
-def _code(written: Column) -> Column:
-    signs = F.create_map(*(F.lit(x) for pair in SIGNS.items() for x in pair))
-    return F.coalesce(F.try_element_at(signs, written), written)
+def _code(written: Column, own: str | None) -> Column:
+    codes = {mark: own if own in meant else meant[0] for mark, meant in MARKS.items()}
+    marks = F.create_map(*(F.lit(x) for pair in codes.items() for x in pair))
+    return F.coalesce(F.try_element_at(marks, F.upper(written)), F.upper(written))
 
 
 def _with_amount(rows: DataFrame, mapping: dict[str, str]) -> DataFrame:

@@ -25,6 +25,12 @@ LONGEST_TEXT = 10_000  # characters; longer ids and names are broken exports, ke
 # ISO 8601, with or without the leading zeros.
 _DAY = r"\d{4}-\d{1,2}-\d{1,2}"
 _TIME = r"\d{1,2}:\d{1,2}(:\d{1,2}(\.\d+)?)?"
+_GAP = r"[\s\u00a0\u202f]"
+_SIGN = r"[\p{L}\p{Sc}]"
+# What may stand before or after an amount: up to four letters and signs, such as EUR, CA$, zł and Rs. A dot ends an
+# abbreviation only where a gap follows: what Rs.500 is, is not certain.
+_MARK_BEFORE = rf"{_SIGN}{{0,3}}(?:\p{{Sc}}|\p{{L}}(?:\.(?={_GAP})|(?!\.)))"
+_MARK_AFTER = rf"{_SIGN}{{1,4}}\.?"
 _OFFSET = r"(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)"
 # Words that exports write where they have nothing.
 BLANK_WORDS = ("", "null", "none", "nan", "n/a", "na", "nat", "\\n")
@@ -143,8 +149,8 @@ def _letters(pattern: str) -> str:
 def number(raw: Column, type_: DataType, decimal: str) -> Column:
     """A decimal(18,4); NULL where it is no number or does not fit.
 
-    Text may carry a currency sign or code before or after it, and grouping by spaces, apostrophes or the separator
-    that is not the decimal one, in groups of three: any other use of that separator is no number.
+    Text may carry a currency's sign, code or abbreviation before or after it, and grouping by spaces, apostrophes or the
+    separator that is not the decimal one, in groups of three: any other use of that separator is no number.
     """
     if isinstance(type_, IntegralType | DecimalType):
         return raw.try_cast(AMOUNT_TYPE)
@@ -152,8 +158,8 @@ def number(raw: Column, type_: DataType, decimal: str) -> Column:
         return raw.cast("double").try_cast(AMOUNT_TYPE)  # of its shortest decimal form: 0.1 is 0.1; NaN gives NULL
     value = text(raw, type_)
     group, point = (",", r"\.") if decimal == "." else (r"\.", ",")
-    bare = F.regexp_replace(value, r"^(\(?[+-]?)\s*(?:[A-Z]{3}|\p{Sc})?\s*", "$1")
-    bare = F.regexp_replace(bare, r"\s*(?:[A-Z]{3}|\p{Sc})(\)?)$", "$1")
+    bare = F.regexp_replace(value, rf"^(\(?[+-]?){_GAP}*(?:{_MARK_BEFORE})?{_GAP}*", "$1")
+    bare = F.regexp_replace(bare, rf"{_GAP}*{_MARK_AFTER}(\)?)$", "$1")
     bare = F.regexp_replace(bare, r"(\d)[\s\u00a0\u202f'’](?=\d{3})", "$1")
     bare = F.regexp_replace(bare, r"^\((.*)\)$|^(.*\d)-$", "-$1$2")  # (12.00) and 12.00- are ways to write -12.00
     grouped = bare.rlike(rf"^[+-]?\d{{1,3}}({group}\d{{3}})+({point}\d*)?$")
@@ -164,9 +170,11 @@ def number(raw: Column, type_: DataType, decimal: str) -> Column:
 
 
 def currency_in(raw: Column) -> Column:
-    """The currency that an amount's text names, as its ISO code or its sign; NULL where it names none."""
-    found = F.regexp_extract(raw.cast("string"), r"([A-Z]{3}|\p{Sc})", 1)
-    return F.when(found != "", found)
+    """What an amount's text has before the number, else after it, for the currency, as written; NULL where it has nothing."""
+    other = r"[^\p{L}\p{Sc}\d]*"
+    before = F.regexp_extract(raw.cast("string"), rf"^{other}({_SIGN}{{1,4}}){other}\d", 1)
+    after = F.regexp_extract(raw.cast("string"), rf"\d{other}({_SIGN}{{1,4}}){other}$", 1)
+    return F.coalesce(F.nullif(before, F.lit("")), F.nullif(after, F.lit("")))
 
 
 def flag(raw: Column, type_: DataType) -> Column:

@@ -14,17 +14,14 @@ from pyspark.sql.types import DataType, StringType, StructField, StructType, Tim
 
 from habitue.config import SourceSettings
 from habitue.errors import DataRefused, HabitueError, UsageError
-from habitue.sources import parsing
+from habitue.sources import encodings, parsing
 
 # Holds a line that could not be split into the header's columns; other rows have NULL there.
 MALFORMED = "_malformed_row"
 # Files are compared by header or schema one at a time, so that each is read as what it is; beyond this many the first
 # speaks for all, and a file that contradicts it is refused.
 MOST_FILES_COMPARED = 200
-WINDOWS = "windows-1252"  # Excel's in western Europe. Spark reads ISO 8859-1, which has control characters for 27 of its signs
-_WINDOWS_BYTES = [b for b in range(0x80, 0xA0) if b not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)]
-_CONTROLS = "".join(map(chr, _WINDOWS_BYTES))
-_SIGNS = bytes(_WINDOWS_BYTES).decode(WINDOWS)
+_NO_DELIMITER = "\x01"  # in no text: a line is then one field
 _NAME_JUNK = "\ufeff\u200b \t\r\n\"'"
 
 
@@ -50,6 +47,11 @@ def read_raw(spark: SparkSession, name: str, settings: SourceSettings) -> DataFr
 def is_sparks(error: Exception) -> bool:
     """Whether Spark raised it. On a classic session some errors, a broken file's among them, come as py4j's own."""
     return isinstance(error, PySparkException) or type(error).__module__.startswith("py4j.")
+
+
+def is_of_reading(error: Exception) -> bool:
+    """Whether Spark failed at reading a file of the source, and not at what was done with its rows."""
+    return any(sign in str(error) for sign in ("FAILED_READ_FILE", "PATH_NOT_FOUND"))
 
 
 def unreadable(name: str, path: str | None, error: Exception) -> HabitueError:
@@ -91,9 +93,9 @@ def _read_path(spark: SparkSession, path: str, settings: SourceSettings) -> Data
         if schema:
             groups[schema].append(file)
     if not groups:
-        return _read_files(spark, [path], settings)
+        return _with_folders(_read_files(spark, [path], settings), folders)
     frames = [_with_folders(_read_files(spark, m, settings), folders) for _, m in sorted(groups.items())]
-    return reduce(_union, frames)
+    return reduce(_union, map(_clean_names, frames))  # one column may be ` id` in one file and `id` in another
 
 
 def _files(spark: SparkSession, path: str) -> list[str]:
@@ -144,6 +146,7 @@ def _read_files(
         return (
             reader.option("primitivesAsString", "true")
             .option("encoding", _spark_encoding(settings))
+            .option("lineSep", "\n")  # Spark asks for it where the encoding is not UTF-8
             .option("columnNameOfCorruptRecord", MALFORMED)
             .json(paths)
         )
@@ -176,12 +179,14 @@ def _csv_reader(spark: SparkSession, settings: SourceSettings) -> DataFrameReade
 
 def _read_spaced(spark: SparkSession, path: str, settings: SourceSettings) -> DataFrame:
     """A file whose fields are set apart by runs of spaces or tabs, also before the first one."""
-    lines = spark.read.option("encoding", _spark_encoding(settings)).option("recursiveFileLookup", "true").text(path)
+    # Spark's reader of plain text knows UTF-8 alone; that of csv, told of no delimiter and no quote, gives whole lines too.
+    whole = settings.model_copy(update={"delimiter": _NO_DELIMITER, "quote": "", "header": False})
+    lines = _csv_reader(spark, whole).schema("value string").csv(path)
     trimmed = lines.select(F.regexp_replace("value", r"^[\s\ufeff]+|\s+$", "").alias("line")).where("line <> ''")
     first = trimmed.first()
     if first is None:
         return spark.createDataFrame([], StructType([]))
-    fields = first["line"].split()
+    fields = re.split(r"\s+", first["line"], flags=re.ASCII)  # as Spark splits below
     names = fields if settings.header else [f"c{i}" for i in range(1, len(fields) + 1)]
     rows = trimmed.where(F.col("line") != first["line"]) if settings.header else trimmed
     parts = F.split("line", r"\s+")
@@ -212,18 +217,19 @@ def _text_of(name: str, type_: DataType) -> Column:
 
 
 def _spark_encoding(settings: SourceSettings) -> str:
-    return "ISO-8859-1" if settings.encoding.lower() == WINDOWS else settings.encoding
+    return encodings.sparks_name(settings.encoding) or settings.encoding
 
 
 def _decoded(frame: DataFrame, settings: SourceSettings) -> DataFrame:
-    """Names and texts with the signs of windows-1252 where a file is in it."""
-    if settings.encoding.lower() != WINDOWS or settings.format not in ("csv", "json"):
+    """Names and texts with the signs that are meant where a file is in a single-byte encoding that Spark does not know."""
+    meant = encodings.translation(settings.encoding)
+    if meant is None or settings.format not in ("csv", "json"):
         return frame
-    signs = str.maketrans(_CONTROLS, _SIGNS)
+    signs = str.maketrans(*meant)
     texts = {f.name for f in frame.schema.fields if isinstance(f.dataType, StringType)}
     read = {c: F.col(f"`{c}`") for c in frame.columns}
     return frame.select(
-        *((F.translate(v, _CONTROLS, _SIGNS) if c in texts else v).alias(c.translate(signs)) for c, v in read.items())
+        *((F.translate(v, *meant) if c in texts else v).alias(c.translate(signs)) for c, v in read.items())
     )
 
 

@@ -10,4 +10,5 @@ SOURCE = Source(
         SourceField("responded_at", "time", required=True),
     ),
     key=("campaign_id", "customer_id", "responded_at"),
+    known_by="responded_at",
 )

@@ -11,5 +11,6 @@ SOURCE = Source(
         SourceField("arm", "text"),
     ),
     key=("campaign_id", "customer_id"),
+    known_by="sent_at",
     earliest_by="sent_at",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from habitue.config import is_uri
 from habitue.sources.guessing import Guess
 
 _COMMENT_COLUMN = 34
@@ -64,7 +65,7 @@ def shop_yaml(guess: Guess, name: str = "Shop", folder: Path | None = None) -> s
 
 
 def _path(path: str, folder: Path | None) -> str:
-    if folder is None or "://" in path:
+    if folder is None or is_uri(path):
         return path
     return os.path.relpath(Path(path).expanduser().resolve(), folder.resolve())
 

@@ -26,6 +26,7 @@ class Source:
     fields: the columns that we know; required ones must be mapped.
     key: what identifies a row; two rows with one key and other values are a conflict, of which the first is kept. Empty
         for sources of events, where only whole identical rows are the same.
+    known_by: the time from which a row is known; empty: a row has none, and counts whatever the as-of.
     earliest_by: the time by which a row is the first of its key, so that later ones change nothing about it; empty: any
         order that depends on the rows alone.
     one_of: groups of fields of which at least one must be mapped.
@@ -36,6 +37,7 @@ class Source:
     name: str
     fields: tuple[SourceField, ...]
     key: tuple[str, ...] = ()
+    known_by: str = ""
     earliest_by: str = ""
     one_of: tuple[tuple[str, ...], ...] = ()
     rules: tuple[tuple[str, str], ...] = ()

@@ -50,8 +50,18 @@ TABLE = Table(
             column(
                 "amount", "decimal(18,4)", "Net amount in the shop's currency; negative for returns.", nullable=True
             ),
-            column("discount", "decimal(18,4)", "Discount given on the line, as the source has it.", nullable=True),
-            column("coupon_discount", "decimal(18,4)", "Discount by coupon, as the source has it.", nullable=True),
+            column(
+                "discount",
+                "decimal(18,4)",
+                "Discount given on the line; 0 where blank, NULL where there are none.",
+                nullable=True,
+            ),
+            column(
+                "coupon_discount",
+                "decimal(18,4)",
+                "Discount by coupon; 0 where blank, NULL where there are none.",
+                nullable=True,
+            ),
             column("is_reconciled", "boolean", "A return that was matched to an order of another id."),
             column("is_return", "boolean", "The line takes something back."),
             column("channel", "string", "Sales channel.", nullable=True),

@@ -16,6 +16,8 @@ DAYS_PER_MONTH = 365.25 / 12
 LOYAL_WINDOWS_DAYS = (90, 60, 30)  # tried in turn where the window is `auto`
 # Spark would take "5d" for a number too. What starts with a needless 0 is a code, such as a post code.
 NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
+FLAGS = {"true": 1.0, "yes": 1.0, "ja": 1.0, "oui": 1.0, "false": 0.0, "no": 0.0, "nein": 0.0, "non": 0.0}
+DATE = r"^\d{4}-\d{2}-\d{2}([T ].*)?$"
 WINDOWS_IN_A_HISTORY = 4  # history, training label, validation label, test label
 
 
@@ -66,9 +68,10 @@ def _bought_since(first: Column) -> Column:
 
 
 def _total(days: Column, name: str) -> Column:
-    """Sum of a decimal of the purchase days; NULL where the shop has none."""
+    """Sum of a decimal of the given purchase days, a blank being 0; NULL where no purchase day of the customer has one."""
     zero = F.lit(0).cast("decimal(18,4)")
-    return F.aggregate(days, zero, lambda total, p: (total + p[name]).cast("decimal(18,4)"))
+    total = F.aggregate(days, zero, lambda total, p: (total + F.coalesce(p[name], zero)).cast("decimal(18,4)"))
+    return F.when(F.exists("purchase_days", lambda p: p[name].isNotNull()), total)
 
 
 def _windows(as_of: date) -> list[Column]:
@@ -76,7 +79,7 @@ def _windows(as_of: date) -> list[Column]:
     for window in WINDOWS_DAYS:
         days = _bought_since(F.date_sub(F.lit(as_of), window))
         columns.append(F.size(days).alias(f"purchase_days_{window}d"))
-        columns.append(F.when(F.col("amount").isNotNull(), _total(days, "amount")).alias(f"amount_{window}d"))
+        columns.append(_total(days, "amount").alias(f"amount_{window}d"))
     return columns
 
 
@@ -148,32 +151,67 @@ def _with_loyalty(rows: DataFrame, as_of: date, loyal: LoyalSettings) -> DataFra
 
 
 def with_attributes(rows: DataFrame, customers: DataFrame | None) -> DataFrame:
-    """The customer's further attributes, each by its type: one whose every value is a number is a number."""
+    """The customer's further attributes on the row's day (`snapshot_on`, else `as_of`), each by its type.
+
+    One whose every value is a number is a number; of yes and no, 1 and 0; of dates, `days_since_<name>`, absent where the
+    date is not before the day. Everything else is text.
+    """
     if customers is None:
         return rows.withColumns({"numeric_attributes": _empty_map("double"), "text_attributes": _empty_map("string")})
-    channel = F.when(
-        F.col("acquisition_channel").isNotNull(), F.create_map(F.lit("acquisition_channel"), "acquisition_channel")
+    known = customers.select("customer_id", _known_attributes(customers).alias("__known"))
+    values = known.select(F.explode("__known").alias("name", "value")).groupBy("name").agg(_kind().alias("kind"))
+    kinds = values.agg(F.map_from_entries(F.collect_list(F.struct("name", "kind"))).alias("__kinds"))
+    typed = known.crossJoin(F.broadcast(kinds)).select("customer_id", *_typed_attributes())
+    described = rows.join(typed, "customer_id", "left")
+    day = F.col("snapshot_on" if "snapshot_on" in rows.columns else "as_of")
+    days = F.map_filter(
+        F.transform_values("__dates", lambda _, date_: F.datediff(day, date_).cast("double")), lambda _, n: n > 0
     )
-    known = customers.select(
-        "customer_id", F.map_concat("attributes", F.coalesce(channel, _empty_map("string"))).alias("__known")
-    )
-    values = known.select(F.explode("__known").alias("name", "value"))
-    numeric = values.groupBy("name").agg(F.bool_and(F.col("value").rlike(NUMBER)).alias("is_numeric"))
-    names = numeric.agg(F.collect_set(F.when(F.col("is_numeric"), F.col("name"))).alias("__numeric"))
-    typed = known.crossJoin(F.broadcast(names)).select(
-        "customer_id",
-        F.transform_values(
-            F.map_filter("__known", lambda n, _: F.array_contains("__numeric", n)), lambda _, v: v.cast("double")
-        ).alias("numeric_attributes"),
-        F.map_filter("__known", lambda n, _: ~F.array_contains("__numeric", n)).alias("text_attributes"),
-    )
-    joined = rows.join(typed, "customer_id", "left")
-    return joined.withColumns(
+    numbers = F.map_concat("numeric_attributes", days)
+    return described.withColumns(
         {
-            "numeric_attributes": F.coalesce("numeric_attributes", _empty_map("double")),
+            "numeric_attributes": F.coalesce(numbers, _empty_map("double")),
             "text_attributes": F.coalesce("text_attributes", _empty_map("string")),
         }
-    )
+    ).drop("__dates")
+
+
+def _known_attributes(customers: DataFrame) -> Column:
+    """Every attribute as text, by name: those of the source, and the columns of the table that are attributes too."""
+    columns = {"acquisition_channel": F.col("acquisition_channel")}
+    if "signup_at" in customers.columns:
+        # In UTC, whatever the session's zone.
+        columns["signup_at"] = F.date_from_unix_date(F.floor(F.unix_seconds("signup_at") / 86_400).cast("int"))
+    entries = F.array(*(F.struct(F.lit(n).alias("key"), c.cast("string").alias("value")) for n, c in columns.items()))
+    own = F.map_from_entries(F.filter(entries, lambda e: e["value"].isNotNull()))
+    return F.map_concat("attributes", own)
+
+
+def _kind() -> Column:
+    """The type of an attribute, from all its values: number, flag, date or text."""
+    value = F.col("value")
+    is_number, is_flag = F.bool_and(value.rlike(NUMBER)), F.bool_and(F.lower(value).isin(*FLAGS))
+    is_date = F.bool_and(value.rlike(DATE) & F.substring(value, 1, 10).try_cast("date").isNotNull())
+    return F.when(is_number, "number").when(is_flag, "flag").when(is_date, "date").otherwise("text")
+
+
+def _typed_attributes() -> list[Column]:
+    """numeric_attributes (numbers, and flags as 1 and 0), text_attributes, and __dates by the name of the days since them."""
+
+    def of_kind(kind: str) -> Column:
+        return F.map_filter("__known", lambda name, _: F.try_element_at("__kinds", name) == kind)
+
+    flags = F.create_map(*(F.lit(x) for pair in FLAGS.items() for x in pair))
+    numbers = F.transform_values(of_kind("number"), lambda _, v: v.cast("double"))
+    answers = F.transform_values(of_kind("flag"), lambda _, v: F.try_element_at(flags, F.lower(v)))
+    dates = F.transform_values(of_kind("date"), lambda _, v: F.substring(v, 1, 10).try_cast("date"))
+    since = F.transform_keys(dates, lambda name, _: F.concat(F.lit("days_since_"), name))
+    return [
+        F.map_concat(numbers, answers).alias("numeric_attributes"),
+        of_kind("text").alias("text_attributes"),
+        # A name that the shop has given already stays the shop's.
+        F.map_filter(since, lambda name, _: ~F.map_contains_key("__known", name)).alias("__dates"),
+    ]
 
 
 def _empty_map(value_type: str) -> Column:
@@ -233,7 +271,11 @@ TABLE = Table(
             ),
             column("favourite_category", "string", "Category of the largest amount.", nullable=True),
             column("favourite_channel", "string", "Channel of most orders.", nullable=True),
-            column("numeric_attributes", "map<string,double>", "Attributes of the customers source that are numbers."),
+            column(
+                "numeric_attributes",
+                "map<string,double>",
+                "Attributes of the customers source that are numbers, yes or no (1 or 0), or dates (days since).",
+            ),
             column("text_attributes", "map<string,string>", "Its other attributes."),
             column("loyal_window_days", "int", "W of the loyal rule, days: the same for every customer."),
             column("loyal_threshold", "int", "L of the loyal rule, purchase days in W: the same for every customer."),
