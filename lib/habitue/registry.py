@@ -90,6 +90,8 @@ def register(client: Any, name: str, run: Any, model: TrackedModel, takes_over: 
         return says  # an older snapshot that was inserted later challenges nobody
     if champion is None or takes_over:
         _crown(client, name, version)
+        if any(CHALLENGER in v.aliases for v in known):  # else `promote` without a number would bring back an older fit
+            client.delete_registered_model_alias(name, CHALLENGER)
         return f"{says}, @{CHAMPION}"
     client.set_registered_model_alias(name, CHALLENGER, str(version))
     return f"{says}, @{CHALLENGER}; later runs go on with version {champion.version} until `habitue models promote`"

@@ -130,6 +130,8 @@ class Tracking:
             note = None
             if model.trained_as_of == model.as_of:
                 note = register(client, self.registered_name(model_name), run, model, c.takes_over)
+            if (elsewhere := _left_out(model)) is not None:
+                note = f"{note}; {elsewhere}" if note else f"MLflow: {elsewhere}"
         except BaseException:
             with suppress(Exception):  # the first error says more than one about ending the run
                 client.set_terminated(run.info.run_id, "FAILED")
@@ -220,7 +222,8 @@ def _log(client: Any, run: Any, model: TrackedModel, c: Circumstances) -> None:
         for name, value in values.items()
         if math.isfinite(value)
     ]
-    params = [Param(name, str(value)) for name, value in c.settings.items()]
+    values = {**c.settings, **getattr(model, "hyperparameters", {})}
+    params = [Param(name, str(value)) for name, value in values.items()]
     client.log_batch(run_id, figures + of_candidates, params)
     for file, text in {DOCUMENT: model.to_json(), **model.files()}.items():
         client.log_text(run_id, text, file)
@@ -237,12 +240,15 @@ def _generic_model(model: TrackedModel, folder: Path) -> Path:
     data = folder / "data"
     data.mkdir()
     (data / DOCUMENT).write_text(model.to_json(), encoding="utf-8")
-    pipelines = Path(getattr(model, "folder", "") or "/nowhere")
-    if pipelines.is_dir():  # fitted pipelines in a local warehouse; elsewhere the document says where they are
+    pipelines = _local_folder(getattr(model, "pipelines", None))
+    if pipelines is not None:
         shutil.copytree(pipelines, data / PIPELINES)
-    columns = [*(("double", n) for n in model.inputs), *(("string", n) for n in getattr(model, "text_inputs", ()))]
+    text_inputs = getattr(model, "text_inputs", None)
+    columns = [*(("double", n) for n in model.inputs), *(("string", n) for n in text_inputs or ())]
+    if text_inputs is not None:  # a prediction: the customer says which fold's model has not seen the row
+        columns.append(("string", "customer_id"))
     inputs = Schema([ColSpec(kind, name, required=False) for kind, name in columns]) if columns else None
-    output = ColSpec("double" if hasattr(model, "text_inputs") else "integer")
+    output = ColSpec("integer" if text_inputs is None else "double")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks for an example of the input, which would be a customer
         mlflow.pyfunc.save_model(
@@ -253,6 +259,23 @@ def _generic_model(model: TrackedModel, folder: Path) -> Path:
             pip_requirements=[f"habitue[local]=={__version__}"],
         )
     return folder / "model"
+
+
+def _local_folder(path: str | None) -> Path | None:
+    """The folder of this path or `file:` URI; None where it is none that this process can read."""
+    folder = Path(re.sub("^file:(//)?", "", path)) if path else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _left_out(model: TrackedModel) -> str | None:
+    """What MLflow's copy lacks, in words; None where it is whole."""
+    path = getattr(model, "pipelines", None)
+    if path is None or _local_folder(path) is not None:
+        return None
+    return (
+        f"its copy names where the trees are, {path}, and does not hold them, since this process cannot read that folder "
+        "(a Spark Connect server on another machine, or a warehouse that is no local folder)"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -64,10 +64,11 @@ def loyalty_snapshots(spark: SparkSession, seed: int = 5) -> DataFrame:
     return _frame(spark, _work_loyalty_snapshots.TABLE.schema, rows)
 
 
-def response_snapshots(spark: SparkSession, *, coming: bool = True) -> DataFrame:
-    """Six campaigns of 150 customers, one a month, and one to come: who answered before answers again."""
+def response_snapshots(spark: SparkSession) -> DataFrame:
+    """Six campaigns of 150 customers, one a month, and one to come, of which it is not known whom it goes to: who answered
+    before answers again."""
     rows = []
-    for number in range(7 if coming else 6):
+    for number in range(7):
         starts = date(2023, 7, 1) + timedelta(days=31 * number)
         for i in range(150):
             chance = random.Random(number * 10_007 + i)
@@ -78,6 +79,7 @@ def response_snapshots(spark: SparkSession, *, coming: bool = True) -> DataFrame
                     "as_of": AS_OF,
                     "campaign_id": f"K{number}",
                     "customer_id": f"C{i:03}",
+                    "is_listed": starts < AS_OF,
                     "snapshot_on": min(starts, AS_OF),
                     "starts_on": starts,
                     "ends_on": starts + timedelta(days=14),

@@ -19,6 +19,7 @@ CAMPAIGNS = [
     ("may", date(2024, 5, 1), date(2024, 5, 10), "app"),
     ("running", date(2024, 5, 25), date(2024, 6, 1), "mail"),  # its last day is the as-of
     ("coming", date(2024, 6, 10), date(2024, 6, 20), "app"),
+    ("later", date(2024, 6, 15), date(2024, 6, 25), "mail"),  # of which nothing is known to have been sent
     ("undated", None, None, "app"),
 ]
 SENDS = [
@@ -46,6 +47,10 @@ LINES = [
     Line("4", "ann", date(2024, 5, 28), date(2024, 5, 28), "pot", 1, "9.00"),
     Line("5", "bob", date(2024, 2, 1), date(2024, 4, 5), "tea", 1, "3.00"),  # not known when april started
     Line("6", "new", date(2024, 4, 2), date(2024, 4, 2), "tea", 1, "3.00"),
+    Line("7", "gone", date(2023, 5, 1), date(2023, 5, 1), "tea", 1, "3.00"),  # more than a year before the as-of
+    Line("8", "gave back", date(2024, 5, 1), date(2024, 5, 1), "tea", 1, "3.00"),
+    Line("8", "gave back", date(2024, 5, 9), date(2024, 5, 9), "tea", -1, "-3.00", None, True),
+    Line("9", "unknown", date(2024, 5, 1), AS_OF, "tea", 1, "3.00"),
 ]
 PROMOTED = [("april", "tea"), ("april", "pot"), ("may", "pot"), ("coming", "pot")]
 
@@ -73,16 +78,29 @@ def rows(spark: SparkSession) -> dict[str, Row]:
 
 
 def test_one_row_a_send_of_a_dated_campaign(rows: dict[str, Row]) -> None:
-    assert set(rows) == {f"{c} {who}" for c, who, _ in SENDS if c != "undated"}
+    listed = {key for key, row in rows.items() if row["is_listed"]}
+    assert listed == {f"{c} {who}" for c, who, _ in SENDS if c != "undated"}
     assert rows["april ann"]["snapshot_on"] == date(2024, 4, 1)
     assert rows["coming ann"]["snapshot_on"] == AS_OF  # nothing is known of the days between
+
+
+def test_a_coming_campaign_that_nothing_is_sent_of_is_for_everybody_with_a_purchase_day_in_the_look_back(
+    rows: dict[str, Row],
+) -> None:
+    assert {key for key in rows if key.startswith("later")} == {"later ann", "later bob", "later new"}
+    ann, coming = rows["later ann"], rows["coming ann"]
+    assert (ann["is_listed"], ann["has_responded"], ann["snapshot_on"]) == (False, None, AS_OF)
+    same = ("purchase_day_count", "days_since_last_order", "responses_before", "sends_before", "amount_90d")
+    assert [ann[n] for n in same[:3]] == [4, 4, 4]  # known is what the campaigns with a list know
+    assert [ann[n] for n in (*same[:3], "amount_90d")] == [coming[n] for n in (*same[:3], "amount_90d")]
+    assert ann["sends_before"] == coming["sends_before"] + 1  # a campaign's own message is none before it
 
 
 def test_labels_are_responses_within_the_campaign(rows: dict[str, Row]) -> None:
     labels = {key: row["has_responded"] for key, row in rows.items()}
     assert labels == {
         "spring ann": True, "april ann": False, "may ann": True, "april bob": False, "april new": False, "may bob": False,
-        "running ann": None, "coming ann": None,
+        "running ann": None, "coming ann": None, "later ann": None, "later bob": None, "later new": None,
     }  # fmt: skip
 
 
@@ -111,7 +129,7 @@ def test_the_campaigns_products(rows: dict[str, Row]) -> None:
 
 def test_the_campaign_itself(rows: dict[str, Row]) -> None:
     row = rows["april bob"]
-    assert (row["campaign_kind"], row["campaign_length_days"], row["campaign_customer_count"]) == ("mail", 10, 3)
+    assert (row["campaign_kind"], row["campaign_length_days"], row["campaign_product_count"]) == ("mail", 10, 2)
 
 
 def test_history_strictly_before_the_campaign(rows: dict[str, Row]) -> None:
@@ -138,8 +156,9 @@ def test_what_follows_changes_no_feature(spark: SparkSession, rows: dict[str, Ro
 
 def test_nothing_sent_is_said(spark: SparkSession) -> None:
     sends = spark.createDataFrame([("undated", "bob", AS_OF)], "campaign_id string, customer_id string, known_day date")
-    plans = spark.createDataFrame(CAMPAIGNS, "campaign_id string, starts_on date, ends_on date, kind string")
-    with pytest.raises(NotApplicable, match="sent to anybody"):
+    over = [plan for plan in CAMPAIGNS if plan[1] is None or plan[1] < AS_OF]
+    plans = spark.createDataFrame(over, "campaign_id string, starts_on date, ends_on date, kind string")
+    with pytest.raises(NotApplicable, match="sent to anybody or is to come"):
         response_snapshots.build(
             sends, plans, sends, lines_frame(spark, LINES), AS_OF, resolve().config.features
         )  # fmt: skip

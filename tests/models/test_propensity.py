@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from habitue.config import resolve
+from habitue.models import boosted_trees
 from habitue.models.lift import auc
 from habitue.models.propensity import FeatureSet, Propensity, Recipe, fit, fold, recipes, training_rows
 
@@ -101,6 +102,19 @@ def test_same_rows_in_another_order_and_partitioning_give_the_same_scores(
     first, second = _scores(fitted[recipe.kind], rows), _scores(again, rows)
     assert (first["score"] == second["score"]).all()
     np.testing.assert_allclose(first["probability"], second["probability"], rtol=1e-9)
+
+
+def test_trees_need_no_setting_for_arrow_and_no_number_of_cores(
+    spark: SparkSession, rows: DataFrame, fitted: dict[str, Propensity]
+) -> None:
+    """Spark 4.0 and 4.1 have it off. Sums of one partition have one order, however many rows and cores there are."""
+    spark.conf.set("spark.sql.execution.arrow.pyspark.enabled", "false")
+    try:
+        again = fit(rows, FEATURES, SMALL_TREES, settings())
+        assert boosted_trees._frame(spark, np.zeros((150_000, 1)), {}).rdd.getNumPartitions() == 1
+    finally:
+        spark.conf.unset("spark.sql.execution.arrow.pyspark.enabled")
+    assert (_scores(again, rows)["score"] == _scores(fitted["gbt"], rows)["score"]).all()
 
 
 @BOTH

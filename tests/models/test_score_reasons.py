@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from habitue.models.propensity import Propensity, fit
 from habitue.models.score_reasons import Phrase, contributions, phrase_of, reasons, typical_values
+from habitue.tables.loyalty import _work_response_snapshots as response_snapshots
 
 KEYS = ("customer_id", "snapshot")
 
@@ -98,6 +99,8 @@ def test_a_typical_customer_has_no_reasons(rows: DataFrame, model: Propensity) -
         ("gap_mean_days", None, 12.0, "gap mean days: none, others 12 days"),
         ("attribute.shoe_size", 43.5, 39.0, "shoe size: 43.5, others 39"),
         ("a {value} b", 2.0, None, "a value b: 2, others not known"),
+        ("campaign_product_amount", 12.0, 3.0, "spent 12.00 EUR on the campaign's products, others 3.00 EUR"),
+        ("campaign_length_days", 14.0, 7.0, "the campaign lasts 14 days, most others 7 days"),
         ("favourite_weekday", "6", "1", "buys most on a Saturday, most others on a Monday"),
         ("favourite_channel", "{typical}", "web", "buys most by {typical}, most others by web"),
         ("attribute.colour", "red", "blue", "colour: red, most others blue"),
@@ -111,3 +114,8 @@ def test_words(spark: SparkSession, feature: str, value: object, typical: object
     frame = spark.createDataFrame([(value,)], f"`{feature}` {'string' if is_text else 'double'}")
     phrase = phrase_of(feature, is_text=is_text, currency="EUR")
     assert frame.select(_sentence(feature, typical, phrase)).collect()[0][0] == said
+
+
+def test_every_feature_of_a_campaign_has_words_of_its_own() -> None:
+    for name in (*response_snapshots.NUMERIC_FEATURES, *response_snapshots.TEXT_FEATURES):
+        assert not phrase_of(name).words.startswith(name.replace("_", " ")), name

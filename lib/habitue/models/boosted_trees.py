@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.ml.classification import GBTClassificationModel, GBTClassifier
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame, SparkSession
@@ -22,30 +24,30 @@ FEWEST_IN_LEAF = 20  # rows: fewer say little of a rate
 LEAVES_WANTED = 50  # a small training set is still allowed so many leaves of the fewest rows
 MAX_BINS = 64  # of a feature's values; more than any text has
 CLASS_BALANCE = 0.25  # weight of a positive: (negatives / positives) to this power. 0 is none, 1 makes classes equal
-ROWS_A_PARTITION = 100_000  # up to so many rows are trained on in one partition, where sums have one order
 
 
 def fit(
     spark: SparkSession, dense: Floats, labels: Floats, parameters: Mapping[str, Any], seed: int
 ) -> GBTClassificationModel:
-    """The trees for rows of features without gaps. parameters: depth, iterations, step_size. Rows must come in a fixed order."""
+    """The trees for rows of features without gaps. parameters: depth, iterations, step_size. Rows must come in a fixed order.
+
+    Sums are made in one partition, whatever the cores: elsewhere their order, and so the trees, would be others.
+    """
     positives = labels.sum()
     balance = ((len(labels) - positives) / positives) ** CLASS_BALANCE
-    rows = pd.DataFrame({"values": list(dense), "label": labels, "weight": np.where(labels == 1, balance, 1.0)})
-    frame = spark.createDataFrame(rows, "values array<double>, label double, weight double")
-    partitions = 1 + len(rows) // ROWS_A_PARTITION
+    frame = _frame(spark, dense, {"label": labels, "weight": np.where(labels == 1, balance, 1.0)})
     classifier = GBTClassifier(
         maxDepth=parameters["depth"],
         maxIter=parameters["iterations"],
         stepSize=parameters["step_size"],
         subsamplingRate=SAMPLED_SHARE,
-        minInstancesPerNode=max(1, min(FEWEST_IN_LEAF, len(rows) // LEAVES_WANTED)),
+        minInstancesPerNode=max(1, min(FEWEST_IN_LEAF, len(labels) // LEAVES_WANTED)),
         maxBins=MAX_BINS,
         weightCol="weight",
         seed=seed,
     )
     vectors = frame.select(array_to_vector(F.col("values")).alias("features"), "label", "weight")
-    model: GBTClassificationModel = classifier.fit(vectors.coalesce(partitions))
+    model: GBTClassificationModel = classifier.fit(vectors)
     return model
 
 
@@ -59,9 +61,19 @@ def scored(rows: DataFrame, model: GBTClassificationModel) -> DataFrame:
 
 def margins(spark: SparkSession, model: GBTClassificationModel, dense: Floats) -> Floats:
     """(rows,): the margins of rows on the driver."""
-    rows = pd.DataFrame({"place": np.arange(len(dense)), "values": list(dense)})
-    frame = spark.createDataFrame(rows, "place bigint, values array<double>").coalesce(1)
+    frame = _frame(spark, dense, {"place": np.arange(len(dense))})
     found = scored(frame.select("place", array_to_vector(F.col("values")).alias("__features")), model)
     ordered: pd.DataFrame = found.select("place", "score").toPandas().sort_values("place")
     result: Floats = ordered["score"].to_numpy(dtype=np.float64)
     return result
+
+
+def _frame(spark: SparkSession, dense: Floats, beside: Mapping[str, NDArray[Any]]) -> DataFrame:
+    """The rows in one partition, in their order: `values`, an array of doubles, and the columns beside it.
+
+    An Arrow table is taken whether the session uses Arrow for pandas or not, and copies nothing here.
+    """
+    ends = pa.array(np.arange(len(dense) + 1, dtype=np.int32) * dense.shape[1])
+    values = pa.ListArray.from_arrays(ends, pa.array(dense.ravel()))
+    columns = {"values": values, **{name: pa.array(column) for name, column in beside.items()}}
+    return spark.createDataFrame(pa.table(columns)).coalesce(1)

@@ -20,8 +20,13 @@ def claim_sentence(found: Evaluation, claimed: float, population: str, horizon_d
     """The verdict with what it rests on. act: what the positives did, such as "turned loyal"."""
     within = f" within {horizon_days} days" if horizon_days else ""
     rate = f"{(found.base_rate or 0) * 100:.1f} % of {found.customers:,} {population} {act}{within}"
+    verdict = {
+        MET: f"The claim of {claimed:g} times holds here",
+        CANNOT: f"The claim of {claimed:g} times cannot hold here, whatever the model: so many do it anyway",
+        NOT_SHOWN: f"The claim of {claimed:g} times is not shown here",
+    }[claim(found, claimed)]
     if found.lift_ratio is None:
-        return f"There is no ratio: {rate}. {found.reason or ''}".strip()
+        return f"{verdict}: {rate}. {found.reason or ''}".strip()
     high = "no upper limit" if found.lift_high is None else f"{found.lift_high:.1f}"
     ceiling = "has no bound" if found.lift_ceiling is None else f"is {found.lift_ceiling:.1f}"
     top = f"{found.top_share * 100:g} %"
@@ -30,9 +35,4 @@ def claim_sentence(found: Evaluation, claimed: float, population: str, horizon_d
         f"[95 %: {found.lift_low or 0:.1f}, {high}]; the most that is possible at this base rate {ceiling}"
     )
     plain = "" if found.sort_lift_ratio is None else f", and the plain sort reaches {found.sort_lift_ratio:.1f}"
-    verdict = {
-        MET: f"The claim of {claimed:g} times holds here",
-        CANNOT: f"The claim of {claimed:g} times cannot hold here, whatever the model: so many do it anyway",
-        NOT_SHOWN: f"The claim of {claimed:g} times is not shown here",
-    }[claim(found, claimed)]
     return f"{verdict}: {rate}; {figures}{plain}."

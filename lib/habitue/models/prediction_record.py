@@ -50,6 +50,16 @@ class PredictionRecord:
         return list(self.features.text)
 
     @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Of the recipe, by names that MLflow shows beside the settings."""
+        return {"recipe.kind": self.recipe.kind, **{f"recipe.{k}": v for k, v in self.recipe.parameters.items()}}
+
+    @property
+    def pipelines(self) -> str | None:
+        """The folder of the trees; None of a regression, whose document scores alone."""
+        return self.folder if self.recipe.kind == "gbt" else None
+
+    @property
     def trained_on(self) -> str:
         return f"{self.rows:,} rows whose labels were known before {self.as_of}; recipe {self.recipe.name}"
 

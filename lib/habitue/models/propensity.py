@@ -38,6 +38,10 @@ T = TypeVar("T")
 cloudpickle.register_pickle_by_value(feature_encoding)  # type: ignore[no-untyped-call]
 
 
+class OneClass(ValueError):
+    """Rows to learn from are all positive, or all negative."""
+
+
 @dataclass(frozen=True)
 class FeatureSet:
     """Names of the features: doubles and strings, both with NULL where unknown."""
@@ -242,7 +246,7 @@ def fit(
     """The model of the rows' labels (0 or 1), fitted fold by fold, with calibrators from the out-of-fold scores.
 
     It keeps the features that some row has: the others tell nothing and cost as much.
-    Raises ValueError where a fold's training rows hold one class only.
+    Raises OneClass where a fold's training rows hold one class only.
     """
     training = rows.of(features) if isinstance(rows, TrainingRows) else training_rows(rows, features, settings)
     training = training.of(training.present)
@@ -251,9 +255,9 @@ def fit(
         others = training.folds != k
         labels = training.labels[others]
         if len(np.unique(labels)) < 2:
-            raise ValueError(
-                f"The {len(labels):,} rows to train fold {k}'s model on hold {int(labels.sum()):,} positives: nothing to tell "
-                "apart."
+            raise OneClass(
+                f"the {len(labels):,} rows to train fold {k}'s model on hold {int(labels.sum()):,} positives: nothing to tell "
+                "apart"
             )
         return _fold_model(training, others, labels, recipe, settings)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -28,27 +29,31 @@ class PropensityScorer:
         """The calibrated probability of each row, by the model of its customer's fold.
 
         features: the model's columns, NULL where unknown, and customer_id; rows without one are scored by fold 0's model.
+        A column that is not there is unknown for everybody.
         """
-        spark = SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
         names = self.model.features
-        rows = pd.DataFrame({ROW: range(len(features))})
-        for name in names.names:
-            rows[name] = features[name].to_numpy()
-        has_id = "customer_id" in features
-        rows["customer_id"] = features["customer_id"].astype(str).to_numpy() if has_id else ""
-        kinds = [f"{ROW} bigint", *(f"`{n}` double" for n in names.numeric), *(f"`{n}` string" for n in names.text)]
-        frame = spark.createDataFrame(rows, ", ".join([*kinds, "customer_id string"]))
-        numbers = [F.when(~F.isnan(f"`{n}`"), F.col(f"`{n}`")).alias(n) for n in names.numeric]
-        known = frame.select(ROW, "customer_id", *numbers, *(F.col(f"`{n}`") for n in names.text))
-        own = fold(F.col("customer_id"), len(self.model.calibrators)) if has_id else F.lit(0)
+        given = features.reindex(columns=[*names.names, "customer_id"])
+        columns: dict[str, Any] = {ROW: pa.array(range(len(given)))}
+        columns |= {name: pa.array(given[name], pa.float64(), from_pandas=True) for name in names.numeric}
+        for name in (*names.text, "customer_id"):
+            texts = given[name].map(str, na_action="ignore").astype(object)
+            columns[name] = pa.array(texts, pa.string(), from_pandas=True)
+        known = _session().createDataFrame(pa.table(columns))  # of Arrow: no setting of the session matters
+        has_id = F.col("customer_id").isNotNull()
+        own = F.when(has_id, fold(F.col("customer_id"), len(self.model.calibrators))).otherwise(0)
         scored = self.model.score(known.withColumn("fold", own)).select(ROW, "probability").toPandas()
         ordered = scored.sort_values(ROW)["probability"].to_numpy()
         found: pd.Series[float] = pd.Series(ordered, index=features.index, name="probability")
         return found
 
 
+def _session() -> SparkSession:
+    return SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
+
+
 def _load_pyfunc(path: str) -> PropensityScorer:
     """What MLflow calls with the folder of the document and, where they were copied, the pipelines."""
+    _session()  # the trees load into it
     record = PredictionRecord.from_json((Path(path) / "document.json").read_text(encoding="utf-8"))
     copied = Path(path) / "pipelines"
     return PropensityScorer(Propensity.from_json(record.document, str(copied) if copied.is_dir() else record.folder))

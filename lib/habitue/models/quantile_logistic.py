@@ -5,12 +5,8 @@ Bins alone forget that they have an order: the rank gives the trend, the bins wh
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.sparse import csr_array, hstack
 from scipy.special import expit
 
 from habitue.models.feature_encoding import Encoding, Floats, Ints
@@ -24,27 +20,31 @@ def fit(bins: Ints, encoding: Encoding, labels: Floats, penalty: float) -> list[
 
     Minimises mean log loss + penalty / 2 x squared weights (the intercept is free).
     """
-    counts = encoding.bin_counts
+    counts, ranks = encoding.bin_counts, rank_table(encoding)
     starts = np.concatenate([[0], np.cumsum(counts)])
-    ranks = rank_table(encoding)
-    design = _design(bins, starts, ranks)
+    columns = [np.ascontiguousarray(bins[:, i], dtype=np.int32) for i in range(len(counts))]
     rate = float(np.clip(labels.mean(), 1e-6, 1 - 1e-6))
-    start = np.zeros(design.shape[1] + 1)
+    start = np.zeros(starts[-1] + len(ranks) + 1)
     start[-1] = np.log(rate / (1 - rate))
 
+    def points(values: Floats) -> list[Floats]:
+        own = [values[starts[i] : starts[i + 1]] for i in range(len(counts))]
+        return [own[i] + values[starts[-1] + i] * table for i, table in enumerate(ranks)] + own[len(ranks) :]
+
     def loss(values: Floats) -> tuple[float, Floats]:
-        weights, margin = values[:-1], design @ values[:-1] + values[-1]
+        margin = np.full(len(labels), values[-1])
+        for column, table in zip(columns, points(values), strict=True):
+            margin += table[column]
         off = (expit(margin) - labels) / len(labels)
+        # No matrix of ones and noughts is made: what it would be multiplied by is added up bin by bin.
+        of_bins = [np.bincount(column, off, count) for column, count in zip(columns, counts, strict=True)]
+        of_ranks = [of_bins[i] @ table for i, table in enumerate(ranks)]
+        weights = values[:-1]
         value = float((np.logaddexp(0, margin) - labels * margin).mean() + penalty / 2 * weights @ weights)
-        return value, np.concatenate([design.T @ off + penalty * weights, [off.sum()]])
+        return value, np.append(np.concatenate([*of_bins, of_ranks]) + penalty * weights, off.sum())
 
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS, "ftol": 1e-10})
-    weights = found.x[:-1]
-    onehot, trend = weights[: starts[-1]], weights[starts[-1] :]
-    points = [onehot[starts[i] : starts[i + 1]] for i in range(len(counts))]
-    for i, table in enumerate(ranks):
-        points[i] = points[i] + trend[i] * table
-    return [*points, np.array([found.x[-1]])]
+    return [*points(found.x), np.array([found.x[-1]])]
 
 
 def rank_table(encoding: Encoding) -> list[Floats]:
@@ -54,15 +54,3 @@ def rank_table(encoding: Encoding) -> list[Floats]:
         ranks = (np.arange(len(edges) + 1) / max(len(edges), 1) - 0.5) * RANK_SPREAD
         tables.append(np.append(ranks, 0.0))
     return tables
-
-
-def _design(bins: Ints, starts: NDArray[Any], ranks: list[Floats]) -> csr_array:
-    rows, features = bins.shape
-    columns = (bins + starts[:-1]).ravel()
-    onehot = csr_array(
-        (np.ones(rows * features), columns, np.arange(rows + 1) * features), shape=(rows, int(starts[-1]))
-    )
-    if not ranks:
-        return onehot
-    trend = np.column_stack([table[bins[:, i]] for i, table in enumerate(ranks)])
-    return csr_array(hstack([onehot, csr_array(trend)], format="csr"))

@@ -190,6 +190,15 @@ _PHRASES = {  # feature -> words, unit
     "favourite_channel": ("buys most by {value}, most others by {typical}", TEXT),
     "favourite_category": ("spends most on {value}, most others on {typical}", TEXT),
     "first_category": ("started with {value}, most others with {typical}", TEXT),
+    "campaign_length_days": ("the campaign lasts {value}, most others {typical}", DAYS),
+    "campaign_product_count": ("the campaign is for {value} products, most others for {typical}", NUMBER),
+    "same_kind_sends_before": ("got {value} campaigns of this kind so far, others {typical}", NUMBER),
+    "same_kind_responded_before": ("responded to {value} campaigns of this kind so far, others to {typical}", NUMBER),
+    "campaign_products_bought": ("has bought {value} of the campaign's products, others {typical}", NUMBER),
+    "campaign_product_days": ("bought the campaign's products on {value}, others on {typical}", DAYS),
+    "campaign_product_amount": ("spent {value} on the campaign's products, others {typical}", AMOUNT),
+    "campaign_product_share": ("spends {value} of the money on the campaign's products, others {typical}", SHARE),
+    "days_since_campaign_product": ("last bought one of the campaign's products {value} ago, others {typical}", DAYS),
     "campaign_kind": ("the campaign is of kind {value}, most others of {typical}", TEXT),
 }
 _WINDOWED = (  # pattern with the window in days -> words, unit

@@ -1,4 +1,7 @@
-"""What could be said of every customer that a campaign was sent to before it started, and who responded."""
+"""What could be said of every customer that a campaign was sent to before it started, and who responded.
+
+Of a coming campaign it is often not known yet whom it goes to: then everybody who bought in the look-back has a row.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,6 @@ UNUSED_WINDOW_DAYS, UNUSED_PERCENTILE, UNUSED_MINIMUM = 90, 0.75, 2
 _CAMPAIGN_NUMBERS = {
     "campaign_length_days": "Days from the campaign's first to its last, both counted.",
     "campaign_product_count": "Products that it is for.",
-    "campaign_customer_count": "Customers it was sent to by its first day.",
     "same_kind_sends_before": "Campaigns of the same kind sent to the customer before.",
     "same_kind_responded_before": "Of these, those responded to.",
     "campaign_products_bought": "Of the campaign's products, those bought in the look-back.",
@@ -57,16 +59,18 @@ def build(
     customers: DataFrame | None = None,
     products: DataFrame | None = None,
 ) -> DataFrame:
-    sent = _sent(sends, campaigns, as_of)
+    sent = _sent(sends, campaigns, as_of).unionByName(_unlisted(sends, campaigns, order_lines, as_of))
     days = [row[0] for row in sent.select("snapshot_on").distinct().collect()]
     if not days:
-        raise NotApplicable("no campaign whose days are known was sent to anybody")
+        raise NotApplicable("no campaign whose days are known was sent to anybody or is to come")
     pairs = sent.select("customer_id", "snapshot_on").distinct()
     targeted = order_lines.join(pairs.select("customer_id").distinct(), "customer_id", "left_semi")
     lines = known.known_lines(targeted, days)
     bought = _order_features(lines, pairs, products, features.look_back_days)
-    described = _with_campaign(sent, sends, campaign_products).join(bought, list(snapshots.KEY), "left")
-    affine = _with_affinity(described, lines, campaign_products, features.look_back_days)
+    described = _with_product_count(sent, campaign_products).join(bought, list(snapshots.KEY), "left")
+    has_bought = F.col("days_since_last_order") <= features.look_back_days
+    wanted = described.where(F.col("is_listed") | has_bought)
+    affine = _with_affinity(wanted, lines, campaign_products, features.look_back_days)
     contacted = _with_contacts(affine, sends, responses, campaigns)
     labelled = _with_label(contacted, responses, as_of)
     settings = {"as_of": F.lit(as_of), "plain_score": F.col("responses_before")}
@@ -75,13 +79,28 @@ def build(
 
 def _sent(sends: DataFrame, campaigns: DataFrame, as_of: date) -> DataFrame:
     """One row a send, with its campaign's days and kind; snapshot_on is the first day that the features do not know."""
-    planned = campaigns.where(F.col("starts_on").isNotNull() & F.col("ends_on").isNotNull()).select(
-        "campaign_id", "starts_on", "ends_on", F.col("kind").alias("campaign_kind")
-    )
-    sent = sends.select(*KEY).distinct().join(F.broadcast(planned), "campaign_id", "inner")
+    sent = sends.select(*KEY).distinct().join(F.broadcast(_planned(campaigns, as_of)), "campaign_id", "inner")
+    return sent.withColumn("is_listed", F.lit(True))
+
+
+def _unlisted(sends: DataFrame, campaigns: DataFrame, order_lines: DataFrame, as_of: date) -> DataFrame:
+    """The same rows for each coming campaign that nothing is known to have been sent of, and every customer."""
+    coming = _planned(campaigns, as_of).where(F.col("starts_on") >= F.lit(as_of))
+    unsent = coming.join(sends.select("campaign_id").distinct(), "campaign_id", "left_anti")
+    everybody = order_lines.where(F.col("known_day") < F.lit(as_of)).select("customer_id").distinct()
+    return everybody.crossJoin(F.broadcast(unsent)).withColumn("is_listed", F.lit(False))
+
+
+def _planned(campaigns: DataFrame, as_of: date) -> DataFrame:
+    """The campaigns whose days are known."""
     length = F.datediff("ends_on", "starts_on") + 1
-    return sent.withColumns(
-        {"snapshot_on": F.least("starts_on", F.lit(as_of)), "campaign_length_days": length.cast("double")}
+    return campaigns.where(F.col("starts_on").isNotNull() & F.col("ends_on").isNotNull()).select(
+        "campaign_id",
+        "starts_on",
+        "ends_on",
+        F.col("kind").alias("campaign_kind"),
+        F.least("starts_on", F.lit(as_of)).alias("snapshot_on"),
+        length.cast("double").alias("campaign_length_days"),
     )
 
 
@@ -97,21 +116,14 @@ def _order_features(lines: DataFrame, pairs: DataFrame, products: DataFrame | No
     return snapshots.order_features(on_days, shop, first_day, window, look_back_days)
 
 
-def _with_campaign(sent: DataFrame, sends: DataFrame, campaign_products: DataFrame | None) -> DataFrame:
-    """The campaign's size: products, and customers that it was sent to by its first day."""
-    by_start = sends.join(
-        F.broadcast(sent.select("campaign_id", "starts_on").distinct()), "campaign_id", "inner"
-    ).where(F.col("known_day") <= F.col("starts_on"))
-    sizes = by_start.groupBy("campaign_id").agg(
-        F.count_distinct("customer_id").cast("double").alias("campaign_customer_count")
-    )
-    sized = sent.join(F.broadcast(sizes), "campaign_id", "left")
+def _with_product_count(sent: DataFrame, campaign_products: DataFrame | None) -> DataFrame:
+    """The campaign's size. To how many it goes is no feature: of a coming campaign that is not known."""
     if campaign_products is None:
-        return sized.withColumn("campaign_product_count", F.lit(None).cast("double"))
+        return sent.withColumn("campaign_product_count", F.lit(None).cast("double"))
     counts = campaign_products.groupBy("campaign_id").agg(
         F.count(F.lit(1)).cast("double").alias("campaign_product_count")
     )
-    return sized.join(F.broadcast(counts), "campaign_id", "left")
+    return sent.join(F.broadcast(counts), "campaign_id", "left")
 
 
 def _with_affinity(
@@ -173,13 +185,15 @@ def _with_label(rows: DataFrame, responses: DataFrame, as_of: date) -> DataFrame
 
 TABLE = Table(
     name="_work_response_snapshots",
-    grain="One row per as-of, campaign whose days are known and customer that it was sent to.",
+    grain="One row per as-of, campaign whose days are known and customer that it was sent to; where it is to come and "
+    "nothing is known to have been sent, customer with a purchase day in the look-back.",
     key=("as_of", "campaign_id", "customer_id"),
     schema=StructType(
         [
             as_of_column(),
             column("campaign_id", "string", "The campaign."),
-            column("customer_id", "string", "Who it was sent to."),
+            column("customer_id", "string", "Who it was, or may be, sent to."),
+            column("is_listed", "boolean", "It is known that it was sent to this customer."),
             column("snapshot_on", "date", "First day that the features do not know: the campaign's first, or as_of."),
             column("starts_on", "date", "The campaign's first day."),
             column("ends_on", "date", "Its last day."),

@@ -6,13 +6,13 @@ on for a day are those whose labels were known by that day; rows to judge by beg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
 import pandas as pd
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from habitue.config import PredictionSettings
@@ -21,7 +21,7 @@ from habitue.models import propensity
 from habitue.models.lift import Evaluation, auc, auc_difference, evaluate
 from habitue.models.lift_claim import claim, claim_sentence
 from habitue.models.prediction_record import PredictionRecord
-from habitue.models.propensity import FeatureSet, Propensity, Recipe, TrainingRows, recipes
+from habitue.models.propensity import FeatureSet, OneClass, Propensity, Recipe, TrainingRows, recipes
 from habitue.tables.loyalty.reliability_chart import reliability_chart
 
 PLAIN_SORT = "plain sort"
@@ -50,11 +50,15 @@ class Task:
     others: str | None
     act: str
     days: tuple[tuple[date, date], ...] = ()  # of snapshots: begins_on, known_on
-    max_snapshots: int | None = None  # the newest that a model learns from
+    max_snapshots: int | None = None  # the newest that a model learns from; without `days`, the newest of a customer
 
     def training(self, day: date) -> DataFrame:
         """Rows with labels known by `day`, of the newest snapshots."""
         known = self.rows.where(F.col("known_on") <= F.lit(day))
+        if self.max_snapshots is not None and not self.days:
+            newest_first = Window.partitionBy("customer_id").orderBy(F.desc("begins_on"), "campaign_id")
+            place = F.row_number().over(newest_first)
+            return known.withColumn("__place", place).where(F.col("__place") <= self.max_snapshots).drop("__place")
         newest = sorted(begins for begins, ends in self.days if ends <= day)[-(self.max_snapshots or 0) :]
         return known.where(F.col("begins_on") >= F.lit(newest[0])) if newest else known
 
@@ -91,6 +95,19 @@ def study(
     The champion is the recipe of the earlier snapshot, or the one promoted by hand, unless the newly chosen one is better on
     the same test rows by more than the difference's standard error. Raises NotApplicable where positives are too few.
     """
+    try:
+        return _studied(task, settings, folder, earlier, promoted)
+    except OneClass as error:
+        raise NotApplicable(f"who {task.act} of the {task.population} cannot be learned: {error}") from None
+
+
+def _studied(
+    task: Task,
+    settings: PredictionSettings,
+    folder: str,
+    earlier: PredictionRecord | None,
+    promoted: PredictionRecord | None,
+) -> Studied:
     counts = refuse_few(task, settings)
     best = best_of_each_kind(task, settings)
     challenger = best[0]
@@ -168,37 +185,51 @@ def refuse_few(task: Task, settings: PredictionSettings) -> dict[str, int]:
 
 
 def best_of_each_kind(task: Task, settings: PredictionSettings) -> list[Recipe]:
-    """One recipe a kind, the best of all first, by AUC on the validation rows; where there is no room for them, on the
-    newest training rows out of fold."""
+    """One recipe a kind, the best of all first, by AUC on the validation rows; where these are too few, out of fold on the
+    newest training rows, and where those are, on all training rows.
+
+    Raises NotApplicable where nothing can be chosen by.
+    """
     halves = settings.model_copy(update={"folds": CHOOSING_FOLDS})
+    for training, judged in _to_choose_by(task):
+        positives, rows = judged.agg(F.sum("label"), F.count(F.lit(1))).collect()[0]
+        if (positives or 0) < settings.min_positives or positives == rows:
+            continue
+        known = propensity.training_rows(_folded(training, CHOOSING_FOLDS), task.features, settings)
+        areas = _areas(known, _folded(judged, CHOOSING_FOLDS), halves)
+        if areas:
+            best: dict[str, Recipe] = {}
+            for _, recipe in sorted(areas, key=lambda pair: -pair[0]):
+                best.setdefault(recipe.kind, recipe)
+            return list(best.values())
+    raise NotApplicable(
+        f"of the {task.population} before {task.tested_on} too few {task.act}, or all of them, to choose a model by"
+    )
+
+
+def _to_choose_by(task: Task) -> Iterator[tuple[DataFrame, DataFrame]]:
+    """Rows to learn from and rows to judge by, the better choice first."""
     if task.validated_on is not None:
-        training, judged = task.training(task.validated_on), task.judged(task.validated_on, task.tested_on)
-    else:
-        training = task.training(task.tested_on)
-        newest = training.agg(F.max("begins_on")).collect()[0][0]
-        judged = training.where(F.col("begins_on") == F.lit(newest))
-    judged = _folded(judged, CHOOSING_FOLDS)
-    known = propensity.training_rows(_folded(training, CHOOSING_FOLDS), task.features, settings)
-    best: dict[str, tuple[float, Recipe]] = {}
-    candidates = recipes(settings)
-    for recipe in candidates:
-        if len(candidates) == 1:
-            return candidates
-        area = _validation_auc(known, judged, recipe, halves)
-        if recipe.kind not in best or area > best[recipe.kind][0]:
-            best[recipe.kind] = (area, recipe)
-    return [recipe for _, recipe in sorted(best.values(), key=lambda pair: -pair[0])]
+        yield task.training(task.validated_on), task.judged(task.validated_on, task.tested_on)
+    training = task.training(task.tested_on)
+    newest = training.agg(F.max("begins_on")).collect()[0][0]
+    yield training, training.where(F.col("begins_on") == F.lit(newest))
+    yield training, training
 
 
-def _validation_auc(training: TrainingRows, judged: DataFrame, recipe: Recipe, settings: PredictionSettings) -> float:
-    """0 where the validation rows, or a fold's training rows, hold one class only."""
-    try:
-        model = propensity.fit(training, training.features, recipe, settings)
-    except ValueError:
-        return 0.0
-    scored = model.score(judged).select("customer_id", "score", "label")
-    found: pd.DataFrame = _sampled(scored, settings.evaluated_rows, judged.count()).toPandas()
-    return auc(found["score"].to_numpy(), found["label"].to_numpy()) or 0.0
+def _areas(training: TrainingRows, judged: DataFrame, settings: PredictionSettings) -> list[tuple[float, Recipe]]:
+    """AUC of each recipe on the judged rows; of none where these, or a fold's training rows, hold one class only."""
+    found = []
+    for recipe in recipes(settings):
+        try:
+            model = propensity.fit(training, training.features, recipe, settings)
+        except OneClass:
+            return []
+        scored = model.score(judged).select("customer_id", "score", "label")
+        rows: pd.DataFrame = _sampled(scored, settings.evaluated_rows, judged.count()).toPandas()
+        area = auc(rows["score"].to_numpy(), rows["label"].to_numpy())
+        found += [] if area is None else [(area, recipe)]
+    return found
 
 
 def known_before_the_test(task: Task, settings: PredictionSettings) -> TrainingRows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -15,9 +16,10 @@ from habitue.models.propensity import FeatureSet, Propensity
 from habitue.models.score_reasons import phrase_of, reasons, typical_values
 from habitue.tables.loyalty import evaluation_columns, snapshot_features
 from habitue.tables.loyalty.predicting import Studied, Task, folded, study
+from habitue.tables.loyalty.snapshot_days import HORIZONS_DAYS
 
 NEAR = 0.8  # of the threshold: from there on a sort by purchases is good already
-RULE_COLUMNS = ("threshold_progress",)
+DIGITS_OF_A_ROW = 9  # of the rows that a share comes to: .1 x 30 is 3 rows, not 3.0000000000000004
 
 
 class Prediction(NamedTuple):
@@ -45,7 +47,19 @@ def build(
     now = folded(rows.where(F.col("snapshot_on") == F.lit(as_of)), prediction)
     scores = _scores(now, studied, prediction, shop.currency)
     evaluation = evaluation_columns.frame(rows.sparkSession, studied.record.evaluations, as_of)
-    return Prediction(studied.record, scores, evaluation, studied.record.ends_promotion, studied.challenger)
+    record = replace(studied.record, notes=(*studied.record.notes, *_notes(task, loyal)))
+    return Prediction(record, scores, evaluation, record.ends_promotion, studied.challenger)
+
+
+def _notes(task: Task, loyal: LoyalSettings) -> list[str]:
+    """Where the loyal rule's window and the horizon were stepped down, that they were."""
+    longest = HORIZONS_DAYS[0]
+    if loyal.window_days != "auto" or task.horizon_days is None or task.horizon_days >= longest:
+        return []
+    return [
+        f"loyalty: the history is too short for {longest} days, so the loyal rule looks back and the prediction looks ahead "
+        f"{task.horizon_days} days"
+    ]
 
 
 def task_of(snapshots: DataFrame, as_of: date, prediction: PredictionSettings) -> tuple[Task, DataFrame]:
@@ -98,8 +112,9 @@ def _validation_day(days: Iterable[date], tested_on: date, horizon: int) -> date
 def _scores(now: DataFrame, studied: Studied, prediction: PredictionSettings, currency: str | None) -> DataFrame:
     """Every customer of the snapshot; loyal ones without a probability."""
     regular = now.where("NOT is_loyal")
-    scored = with_percentile(studied.model.score(regular), [], prediction.top_share)
-    prospects = scored.where("is_prospect")
+    plain = studied.model.score(regular).select("customer_id", "score", "probability")
+    scored = with_percentile(plain, [], prediction.top_share)
+    prospects = regular.join(scored.where("is_prospect").select("customer_id"), "customer_id", "left_semi")
     because = reasons_of(studied.model, prospects, regular, studied.model.features, currency, ("customer_id",))
     named = ("customer_id", "probability", "percentile", "is_prospect")
     return (
@@ -113,15 +128,17 @@ def _scores(now: DataFrame, studied: Studied, prediction: PredictionSettings, cu
 def with_percentile(scored: DataFrame, within: list[str], top_share: float) -> DataFrame:
     """`scored` with `percentile` (0-100: share of the rows, of each `within`, with lower scores) and `is_prospect`.
 
-    Prospects are the top share, and who ties with the last of them.
+    scored: customer_id, score and little else, as rows are sorted, all of a group in one place. Prospects are the top share
+    and no more: of those who tie with the last of them some, by hash.
     """
     group = Window.partitionBy(*within)
-    from_below, from_above = group.orderBy("score"), group.orderBy(F.desc("score"))
-    wanted = F.ceil(top_share * F.count(F.lit(1)).over(group))
+    from_below = group.orderBy("score")
+    from_above = group.orderBy(F.desc("score"), F.xxhash64("customer_id"), "customer_id")
+    wanted = F.ceil(F.round(top_share * F.count(F.lit(1)).over(group), DIGITS_OF_A_ROW))
     return scored.select(
         "*",
         (100 * F.percent_rank().over(from_below)).alias("percentile"),
-        (F.rank().over(from_above) <= wanted).alias("is_prospect"),
+        (F.row_number().over(from_above) <= wanted).alias("is_prospect"),
     )
 
 

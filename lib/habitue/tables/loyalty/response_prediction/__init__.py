@@ -44,9 +44,8 @@ def build(
     coming = folded(rows.where(F.col("starts_on") >= F.lit(as_of)), prediction)
     scores = _scores(coming, rows, studied, prediction, shop.currency)
     evaluation = evaluation_columns.frame(rows.sparkSession, studied.record.evaluations, as_of)
-    if coming.isEmpty():
-        nobody = f"response_scores: no campaign that was sent starts on {as_of} or later, so nobody is scored"
-        studied = studied._replace(record=replace(studied.record, notes=(*studied.record.notes, nobody)))
+    notes = (*studied.record.notes, *_notes(coming, as_of))
+    studied = studied._replace(record=replace(studied.record, notes=notes))
     return Prediction(studied.record, scores, evaluation, studied.record.ends_promotion, studied.challenger)
 
 
@@ -75,8 +74,23 @@ def task_of(snapshots: DataFrame, as_of: date, prediction: PredictionSettings) -
         population="customers written to",
         others=None,
         act="responded",
+        max_snapshots=prediction.max_snapshots,
     )
     return task, rows
+
+
+def _notes(coming: DataFrame, as_of: date) -> list[str]:
+    """Who is scored, where that is not those on the campaigns' lists."""
+    campaigns = [bool(row["is_listed"]) for row in coming.select("campaign_id", "is_listed").distinct().collect()]
+    if not campaigns:
+        return [f"response_scores: no campaign starts on {as_of} or later, so nobody is scored"]
+    unlisted = campaigns.count(False)
+    if not unlisted:
+        return []
+    return [
+        f"response_scores: of {unlisted} of {len(campaigns)} coming campaigns it is not known whom they go to, so everybody "
+        "who bought in the look-back is scored, as if the campaign went to customers like those of the past ones"
+    ]
 
 
 def _campaigns(labelled: DataFrame) -> list[tuple[date, date, int]]:
@@ -112,6 +126,8 @@ def _scores(
     coming: DataFrame, rows: DataFrame, studied: Studied, prediction: PredictionSettings, currency: str | None
 ) -> DataFrame:
     """Everyone whom a coming campaign is sent to; reasons for the top share of each."""
-    scored = with_percentile(studied.model.score(coming), ["campaign_id"], prediction.top_share)
-    because = reasons_of(studied.model, scored.where("is_prospect"), rows, studied.model.features, currency, KEY)
+    plain = studied.model.score(coming).select("as_of", *KEY, "score", "probability")
+    scored = with_percentile(plain, ["campaign_id"], prediction.top_share)
+    top = coming.join(scored.where("is_prospect").select(*KEY), list(KEY), "left_semi")
+    because = reasons_of(studied.model, top, rows, studied.model.features, currency, KEY)
     return scored.select("as_of", *KEY, "probability", "percentile").join(because, list(KEY), "left")

@@ -1,4 +1,4 @@
-"""Who of those that a coming campaign is sent to may respond, and why."""
+"""Who may respond to a coming campaign, of those that it is sent to or may be, and why."""
 
 from pyspark.sql.types import StructType
 
@@ -8,13 +8,14 @@ from habitue.tables.loyalty.response_prediction import build
 
 TABLE = Table(
     name="response_scores",
-    grain="One row per as-of, campaign that starts on it or later, and customer that it is sent to.",
+    grain="One row per as-of, campaign that starts on it or later, and customer that it is sent to; where that is not known "
+    "yet, customer with a purchase day in the look-back.",
     key=("as_of", "campaign_id", "customer_id"),
     schema=StructType(
         [
             as_of_column(),
             column("campaign_id", "string", "The campaign."),
-            column("customer_id", "string", "Who it is sent to."),
+            column("customer_id", "string", "Who it is, or may be, sent to."),
             column("probability", "double", "Of a response while it runs, calibrated, 0-1."),
             column("percentile", "double", "Share of the campaign's customers who score lower, 0-100."),
             column(
