@@ -71,7 +71,12 @@ def views(spark, groceries, tmp_path_factory):
     before = newest.select("customer_id", first, F.date_sub("as_of", 30).alias("as_of"))
     one = before.agg(F.min("customer_id").alias("customer_id"))
     frames["segment_members"] = newest.unionByName(before.join(one, "customer_id", "left_anti"))
-    frames |= {"customer_features_latest": t.features, "segment_members_latest": t.members, "products": t.products}
+    frames |= {
+        "customer_features": t.features,
+        "customer_features_latest": t.features,
+        "segment_members_latest": t.members,
+        "products": t.products,
+    }
     for name, frame in frames.items():
         frame.write.parquet(str(folder / name))
         spark.read.parquet(str(folder / name)).createOrReplaceTempView(name)
@@ -172,11 +177,12 @@ def test_baskets(spark, views, groceries):
     assert (answer["quarter_below"] <= answer["quarter_above"]).all() and len(answer) == 4
 
 
-def test_moves_between_two_snapshots(spark, views):
+def test_moves_between_two_snapshots(spark, views, features):
     answer = ask(spark, 15)
     members = pandas_of(views["segment_members"].where("as_of = (SELECT max(as_of) FROM segment_members)"))
     assert answer["customers"].sum() == len(members)
     assert answer[answer["from_segment_id"].isna()]["customers"].sum() == 1
     now = members["segment_id"].value_counts()
     assert (answer.groupby("to_segment_id")["customers"].sum() == now.sort_index()).all()
+    assert answer["revenue_365d"].sum() == features["amount_365d"].sum()
     assert set(answer[answer["to_segment_id"] == 2]["from_segment_id"].dropna()) <= {1}
