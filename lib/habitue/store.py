@@ -6,7 +6,6 @@ A table is created from its contract before its first write, since a plain write
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,7 +17,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField
 
-from habitue.config import Config
+from habitue.config import Config, is_uri
 from habitue.errors import HabitueError
 from habitue.table import SNAPSHOT_COLUMN, Table
 
@@ -317,6 +316,6 @@ def _quoted(text: str) -> str:
 
 def _absolute(path: str) -> str:
     """A local folder as an absolute path; URIs such as s3:// as they are."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path):
+    if is_uri(path):
         return path
     return str(Path(path).expanduser().resolve())
