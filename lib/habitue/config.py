@@ -95,7 +95,7 @@ class SourceSettings(ReadSettings):
 class CleaningSettings(Settings):
     max_quarantined_share: Share
     earliest_date: date
-    max_amount: Annotated[float, Field(gt=0, le=9e11)]  # exact.LARGEST: beyond it sums are not exact
+    max_amount: Annotated[float, Field(gt=0, le=2.5e11)]  # exact.LARGEST: beyond it sums are not exact
 
 
 class LoyalSettings(Settings):
