@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,11 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that `benchmarks` is found when this file is run
 from benchmarks.measuring import in_own_process, own_peak_bytes, peak_bytes
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from habitue.models.bisecting_tree import BisectingTree
 
 FEATURES = [f"scaled_{i}" for i in range(10)]
 COUNTS = range(2, 13)
@@ -45,7 +50,7 @@ class Measured:
     """One way's run.
 
     seconds: of each part. peak_gb: all its processes'; driver_gb: the Python driver's alone. silhouettes: by number of
-    segments.
+    segments. level_silhouettes: of our tree cut as a separate fit stops, level by level, where the way has a tree.
     """
 
     way: str
@@ -54,7 +59,9 @@ class Measured:
     peak_gb: float = 0.0
     driver_gb: float = 0.0
     silhouettes: dict[int, float] = field(default_factory=dict)
+    level_silhouettes: dict[int, float] = field(default_factory=dict)
     chosen: int | None = None
+    rounds: int | None = None  # of a split, where others than the configured ones are asked for
 
     @property
     def total(self) -> float:
@@ -72,7 +79,7 @@ def main() -> None:
     everything = []
     for customers in arguments.sizes or [arguments.customers]:
         with tempfile.TemporaryDirectory(prefix="habitue-segmentation-", dir=arguments.folder) as folder:
-            everything += _measure_all(Path(folder), customers, arguments.ways)
+            everything += _measure_all(Path(folder), customers, arguments.ways, arguments.rounds)
     figures = _figures(everything)
     _print_table(everything)
     for name, value in figures.items():
@@ -87,6 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--customers", type=int, default=200_000, help="customers to make (default: %(default)s)")
     parser.add_argument("--sizes", type=_numbers, help="several numbers of customers instead: 50000,200000,...")
     parser.add_argument("--ways", type=_ways, default=tuple(WAYS), help=f"some of {','.join(WAYS)}")
+    parser.add_argument("--rounds", type=int, help="k-means rounds a split of Habitué's tree (default: as configured)")
     parser.add_argument("--folder", help="where the files are made, and removed again (default: the temporary folder)")
     parser.add_argument("--json", help="write the figures to this file")
     return parser.parse_args()
@@ -103,14 +111,14 @@ def _ways(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def _measure_all(folder: Path, customers: int, ways: tuple[str, ...]) -> list[Measured]:
+def _measure_all(folder: Path, customers: int, ways: tuple[str, ...], rounds: int | None) -> list[Measured]:
     for name, count in (("customers", customers), ("warm_up", WARM_UP_CUSTOMERS)):
         print(f"making {count:,} customers ({name}) ...", file=sys.stderr, flush=True)
         write_customers(folder / name, count)
     measured = []
     for way in ways:
         print(f"{way} ...", file=sys.stderr, flush=True)
-        measured.append(in_own_process(measure, way, folder, customers))
+        measured.append(in_own_process(measure, way, folder, customers, rounds))
         print(f"{way}: {measured[-1].total:.1f} s", file=sys.stderr, flush=True)
     return measured
 
@@ -149,10 +157,10 @@ def _gaps(cycle_days: NDArray[np.float64], rng: np.random.Generator) -> dict[str
     }
 
 
-def measure(way: str, folder: Path, customers: int) -> Measured:
+def measure(way: str, folder: Path, customers: int, rounds: int | None) -> Measured:
     """One way, in this process: first on the warm-up's customers, then, timed, on all."""
-    WAYS[way](folder / "warm_up", Measured(way, WARM_UP_CUSTOMERS))
-    measured = Measured(way, customers)
+    WAYS[way](folder / "warm_up", Measured(way, WARM_UP_CUSTOMERS, rounds=rounds))
+    measured = Measured(way, customers, rounds=rounds)
     WAYS[way](folder / "customers", measured)
     measured.peak_gb, measured.driver_gb = round(peak_bytes() / 1e9, 3), round(own_peak_bytes() / 1e9, 3)
     return measured
@@ -190,7 +198,7 @@ def _select(path: Path, measured: Measured, *, gated: bool) -> None:
             ordered,
             FEATURES,
             max_leaves=settings.max_leaves,
-            max_iter=settings.max_iterations,
+            max_iter=measured.rounds or settings.max_iterations,
             seed=settings.seed,
             model_path=str(path.with_name(f"{path.name}-{measured.way}-model")),
         )
@@ -216,6 +224,7 @@ def _select(path: Path, measured: Measured, *, gated: bool) -> None:
             )
             judged.cycles(nodes)
         measured.silhouettes = {c.segment_count: c.silhouette for c in candidates}
+        measured.level_silhouettes = _level_silhouettes(placed, tree)  # for the comparison alone, so not timed
         return
     with measured.part("gains"):
         evidence.gains(tree, [tree.cut_nodes(count) for count in counts])
@@ -224,6 +233,27 @@ def _select(path: Path, measured: Measured, *, gated: bool) -> None:
         cuts = [tree.cut(count) for count in counts]
         found = mean_silhouettes_distributed(placed, FEATURES, "leaf", sums, cuts)
     measured.silhouettes = {count: float(found[i]) for i, count in enumerate(counts)}
+
+
+def _level_silhouettes(placed: DataFrame, tree: BisectingTree) -> dict[int, float]:
+    """The silhouettes of our one tree where it is cut as MLlib stops growing one for each number of segments."""
+    from habitue.models.silhouette import leaf_sums_distributed, mean_silhouettes_distributed
+
+    counts = [count for count in COUNTS if count <= tree.leaf_count]
+    cuts = [tree.leaf_segments(level_cut(tree, count)) for count in counts]
+    sums = leaf_sums_distributed(placed, FEATURES, "leaf", tree.leaf_count, tree.centres[0])
+    return dict(zip(counts, mean_silhouettes_distributed(placed, FEATURES, "leaf", sums, cuts).tolist(), strict=True))
+
+
+def level_cut(tree: BisectingTree, count: int) -> tuple[int, ...]:
+    """The nodes MLlib would have: it splits level by level, and of a level's nodes the largest where not all are needed."""
+    nodes, level = {0}, [0]
+    while level and len(nodes) < count:
+        divisible = sorted((n for n in level if tree.children_of(n)), key=lambda n: -int(tree.sizes[n]))
+        split = divisible[: count - len(nodes)]
+        level = [child for node in split for child in tree.children_of(node) or ()]
+        nodes = (nodes - set(split)) | set(level)
+    return tuple(sorted(nodes))
 
 
 def _mllib_loop(path: Path, measured: Measured) -> None:
@@ -284,6 +314,8 @@ def _figures(measured: list[Measured]) -> dict[str, float]:
         gaps = [ours.silhouettes[count] - theirs[count] for count in COUNTS if count in ours.silhouettes]
         figures["silhouette_gap"] = round(max(map(abs, gaps)), 4)
         figures["silhouette_gap_low"], figures["silhouette_gap_high"] = round(min(gaps), 4), round(max(gaps), 4)
+        by_level = [abs(ours.level_silhouettes[c] - theirs[c]) for c in ours.level_silhouettes]
+        figures["silhouette_gap_by_level"] = round(max(by_level, default=float("nan")), 4)
     return figures
 
 
@@ -296,7 +328,13 @@ def _print_table(measured: list[Measured]) -> None:
             f"{m.customers:10,d}  {m.way:16s} {m.total:8.1f} s {m.peak_gb:6.2f} GB ({m.driver_gb:.2f} Python)  {shown}{chosen}"
         )
     for way in {m.way: m for m in measured}.values():
-        print(f"silhouettes of {way.way}: " + " ".join(f"{c}:{s:.3f}" for c, s in sorted(way.silhouettes.items())))
+        _print_silhouettes(way.way, way.silhouettes)
+        _print_silhouettes(f"{way.way}, cut by level", way.level_silhouettes)
+
+
+def _print_silhouettes(name: str, silhouettes: dict[int, float]) -> None:
+    if silhouettes:
+        print(f"silhouettes of {name}: " + " ".join(f"{count}:{s:.3f}" for count, s in sorted(silhouettes.items())))
 
 
 if __name__ == "__main__":
