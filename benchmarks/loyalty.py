@@ -19,6 +19,7 @@ import resource
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -350,6 +351,8 @@ def _peer_models(numbers: list[str], texts: list[str]) -> dict[str, Callable[[],
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder
+
+    warnings.filterwarnings("ignore", message="Bins whose width are too small")  # counts have fewer values than bins
 
     def logistic() -> Any:
         bins = KBinsDiscretizer(10, encode="onehot", quantile_method="averaged_inverted_cdf")

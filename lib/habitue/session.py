@@ -25,6 +25,7 @@ LOCAL_SETTINGS = {
     "spark.databricks.delta.snapshotPartitions": "1",  # Delta's 50 tasks a snapshot cost seconds a table
     "spark.sql.execution.arrow.pyspark.enabled": "true",  # small results come to the driver in columns
     "spark.sql.debug.maxToStringFields": "100",  # silences a warning about wide tables
+    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",  # an eighth faster here than the JVM's own choice
     "spark.driver.host": "localhost",  # laptops whose own name does not resolve
     "spark.driver.bindAddress": "127.0.0.1",
 }

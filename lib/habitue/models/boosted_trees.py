@@ -23,6 +23,7 @@ SAMPLED_SHARE = 0.7  # of the rows, for each tree: trees differ more, and the su
 FEWEST_IN_LEAF = 20  # rows: fewer say little of a rate
 LEAVES_WANTED = 50  # a small training set is still allowed so many leaves of the fewest rows
 MAX_BINS = 64  # of a feature's values; more than any text has
+ROWS_TO_DIVIDE = 20_000  # fewer are added up sooner than a second task is started, hundreds of times a fit
 CLASS_BALANCE = 0.25  # weight of a positive: (negatives / positives) to this power. 0 is none, 1 makes classes equal
 
 
@@ -31,7 +32,8 @@ def fit(
 ) -> GBTClassificationModel:
     """The trees for rows of features without gaps. parameters: depth, iterations, step_size. Rows must come in a fixed order.
 
-    Sums are made in one partition, whatever the cores: elsewhere their order, and so the trees, would be others.
+    Many rows are divided in two, whatever the cores: of more parts the sums, and so the trees, would depend on the order in
+    which parts end.
     """
     positives = labels.sum()
     balance = ((len(labels) - positives) / positives) ** CLASS_BALANCE
@@ -46,7 +48,8 @@ def fit(
         weightCol="weight",
         seed=seed,
     )
-    vectors = frame.select(array_to_vector(F.col("values")).alias("features"), "label", "weight")
+    parted = frame.repartition(2) if len(labels) >= ROWS_TO_DIVIDE else frame
+    vectors = parted.select(array_to_vector(F.col("values")).alias("features"), "label", "weight")
     model: GBTClassificationModel = classifier.fit(vectors)
     return model
 

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from habitue.config import FeatureSettings, LoyalSettings
+from habitue.exact import from_units, units
 from habitue.table import Table, as_of_column, column
 
 WINDOWS_DAYS = (7, 14, 30, 60, 90, 180, 365)
@@ -30,7 +31,8 @@ def build(
 ) -> DataFrame:
     buyers = customer_history.where("purchase_day_count > 0")
     described = _with_shop(buyers, as_of, features, loyal)
-    windowed = described.select("*", *_windows(as_of), *_since(as_of), *_look_back(as_of))
+    with_days = described.join(_day_figures(described, as_of), "customer_id")
+    windowed = with_days.select("*", *_since(as_of), *_look_back(as_of))
     typical = _with_typical_gap(windowed)
     return with_attributes(_with_loyalty(typical, as_of, loyal), customers).select(*TABLE.columns)
 
@@ -63,24 +65,40 @@ def _loyal_window(loyal: LoyalSettings) -> Column:
     return F.coalesce(*fits, F.lit(LOYAL_WINDOWS_DAYS[-1]))
 
 
-def _bought_since(first: Column) -> Column:
-    return F.filter("purchase_days", lambda p: p["day"] >= first)
+def _day_figures(buyers: DataFrame, as_of: date) -> DataFrame:
+    """customer_id, and what its purchase days add up to: one row a customer, all windows by one grouping."""
+    days = buyers.select("*", F.explode("purchase_days").alias("bought")).select(
+        "customer_id",
+        F.datediff(F.lit(as_of), "bought.day").alias("days_ago"),
+        F.weekday("bought.day").alias("weekday"),
+        units("bought.amount").alias("amount"),
+        units("bought.discount").alias("discount"),
+        "__look_back",
+        "loyal_window_days",
+    )
+    ago = F.col("days_ago")
+    windows = [column for window in WINDOWS_DAYS for column in _window(window, ago <= window)]
+    in_look_back = ago <= F.col("__look_back")
+    return days.groupBy("customer_id").agg(
+        *windows,
+        F.count_if(in_look_back).cast("int").alias("__days"),
+        _total("amount", in_look_back).cast("double").alias("__amount"),
+        _total("discount", in_look_back).cast("double").alias("__discount"),
+        F.count_if(F.col("weekday") >= 5).alias("__weekend_days"),
+        *(F.count_if(F.col("weekday") == day).alias(f"__weekday_{day + 1}") for day in range(7)),
+        F.count_if(ago <= F.col("loyal_window_days")).cast("int").alias("purchase_days_in_loyal_window"),
+    )
 
 
-def _total(days: Column, name: str) -> Column:
-    """Sum of a decimal of the given purchase days, a blank being 0; NULL where no purchase day of the customer has one."""
-    zero = F.lit(0).cast("decimal(18,4)")
-    total = F.aggregate(days, zero, lambda total, p: (total + F.coalesce(p[name], zero)).cast("decimal(18,4)"))
-    return F.when(F.exists("purchase_days", lambda p: p[name].isNotNull()), total)
+def _window(days: int, is_inside: Column) -> tuple[Column, Column]:
+    count = F.count_if(is_inside).cast("int").alias(f"purchase_days_{days}d")
+    return count, _total("amount", is_inside).alias(f"amount_{days}d")
 
 
-def _windows(as_of: date) -> list[Column]:
-    columns = []
-    for window in WINDOWS_DAYS:
-        days = _bought_since(F.date_sub(F.lit(as_of), window))
-        columns.append(F.size(days).alias(f"purchase_days_{window}d"))
-        columns.append(_total(days, "amount").alias(f"amount_{window}d"))
-    return columns
+def _total(name: str, condition: Column) -> Column:
+    """Sum over the purchase days that meet `condition`, a blank being 0; NULL where no purchase day has one."""
+    total = F.coalesce(F.sum(F.when(condition, F.col(name))), F.lit(0))
+    return F.when(F.count(name) > 0, from_units(total))
 
 
 def _since(as_of: date) -> list[Column]:
@@ -94,34 +112,25 @@ def _since(as_of: date) -> list[Column]:
 def _look_back(as_of: date) -> list[Column]:
     """Rates and shares over the look-back; averages fall back on the whole history where it has no purchase."""
     start = F.date_sub(F.lit(as_of), F.col("__look_back"))
-    days = _bought_since(start)
-    amount, discount = _total(days, "amount").cast("double"), _total(days, "discount").cast("double")
-    last_90 = F.size(_bought_since(F.date_sub(F.lit(as_of), 90)))
-    last_180 = F.size(_bought_since(F.date_sub(F.lit(as_of), 180)))
-    weekend = F.filter("purchase_days", lambda p: F.weekday(p["day"]) >= 5)
     recent_products = F.filter("products_last_bought", lambda d: d >= start)
+    last_90, last_180 = F.col("purchase_days_90d"), F.col("purchase_days_180d")
+    average = F.try_divide("__amount", "__days")
     return [
-        (F.size(days) * DAYS_PER_MONTH / F.col("__look_back")).alias("purchase_days_per_month"),
-        F.coalesce(
-            F.try_divide(amount, F.size(days)), F.col("amount").cast("double") / F.col("purchase_day_count")
-        ).alias("average_order_value"),
-        F.try_divide(discount, amount + discount).alias("discount_share"),
+        (F.col("__days") * DAYS_PER_MONTH / F.col("__look_back")).alias("purchase_days_per_month"),
+        F.coalesce(average, F.col("amount").cast("double") / F.col("purchase_day_count")).alias("average_order_value"),
+        F.try_divide("__discount", F.col("__amount") + F.col("__discount")).alias("discount_share"),
         F.size(recent_products).alias("breadth"),
         # Purchase days of the last 90 days against those of the 90 before: (a - b) / (a + b).
         F.try_divide(2 * last_90 - last_180, last_180).alias("trend"),
-        (F.size(weekend) / F.size("purchase_days")).alias("weekend_share"),
+        (F.col("__weekend_days") / F.col("purchase_day_count")).alias("weekend_share"),
         _favourite_weekday().alias("favourite_weekday"),
     ]
 
 
 def _favourite_weekday() -> Column:
     """ISO weekday (1 is Monday) of most purchase days, ties to the earlier in the week."""
-    weekdays = F.transform("purchase_days", lambda p: F.weekday(p["day"]))
-    without = [F.size(F.array_remove(weekdays, day)) for day in range(7)]  # the fewer left without it, the more it has
-    counts = F.array(
-        *(F.struct(n.alias("minus_count"), F.lit(day + 1).alias("weekday")) for day, n in enumerate(without))
-    )
-    return F.array_min(counts)["weekday"]
+    counts = [F.struct((-F.col(f"__weekday_{d}")).alias("minus_days"), F.lit(d).alias("weekday")) for d in range(1, 8)]
+    return F.least(*counts)["weekday"]
 
 
 def _with_typical_gap(rows: DataFrame) -> DataFrame:
@@ -138,16 +147,14 @@ def _with_typical_gap(rows: DataFrame) -> DataFrame:
 
 def _with_loyalty(rows: DataFrame, as_of: date, loyal: LoyalSettings) -> DataFrame:
     """The loyal rule: at least L purchase days in the last W, L learned among the customers active in them."""
-    recent = _bought_since(F.date_sub(F.lit(as_of), F.col("loyal_window_days")))
-    counted = rows.withColumn("purchase_days_in_loyal_window", F.size(recent))
-    active = counted.where("purchase_days_in_loyal_window > 0")
+    active = rows.where("purchase_days_in_loyal_window > 0")
     percentile = F.ceil(F.percentile("purchase_days_in_loyal_window", F.lit(loyal.percentile))).cast("int")
     # Where nobody is active there is no percentile, and the least that the settings allow is the threshold.
     threshold = active.agg(
         F.greatest(F.coalesce(percentile, F.lit(0)), F.lit(loyal.min_purchase_days)).alias("loyal_threshold")
     )
     is_loyal = F.col("purchase_days_in_loyal_window") >= F.col("loyal_threshold")
-    return counted.crossJoin(F.broadcast(threshold)).withColumn("is_loyal", is_loyal)
+    return rows.crossJoin(F.broadcast(threshold)).withColumn("is_loyal", is_loyal)
 
 
 def with_attributes(rows: DataFrame, customers: DataFrame | None) -> DataFrame:
@@ -184,7 +191,10 @@ def _known_attributes(customers: DataFrame) -> Column:
         columns["signup_at"] = F.date_from_unix_date(F.floor(F.unix_seconds("signup_at") / 86_400).cast("int"))
     entries = F.array(*(F.struct(F.lit(n).alias("key"), c.cast("string").alias("value")) for n, c in columns.items()))
     own = F.map_from_entries(F.filter(entries, lambda e: e["value"].isNotNull()))
-    return F.map_concat("attributes", own)
+    if "consents" not in customers.columns:
+        return F.map_concat("attributes", own)
+    answered = F.map_filter("consents", lambda _, is_given: is_given.isNotNull())
+    return F.map_concat("attributes", own, F.transform_values(answered, lambda _, is_given: is_given.cast("string")))
 
 
 def _kind() -> Column:
@@ -264,7 +274,12 @@ TABLE = Table(
             ),
             column("product_count", "int", "Distinct products so far.", nullable=True),
             column("category_count", "int", "Distinct categories so far.", nullable=True),
-            column("first_item", "string", "Product of the largest amount on the first day.", nullable=True),
+            column(
+                "first_item",
+                "string",
+                "Product of the largest amount, before returns, on the first day with an order.",
+                nullable=True,
+            ),
             column("favourite_item", "string", "Product of the largest amount.", nullable=True),
             column(
                 "favourite_item_share", "double", "Its share of what the customer's products cost, 0-1.", nullable=True
@@ -274,7 +289,7 @@ TABLE = Table(
             column(
                 "numeric_attributes",
                 "map<string,double>",
-                "Attributes of the customers source that are numbers, yes or no (1 or 0), or dates (days since).",
+                "Attributes of the customers source that are numbers, yes or no (1 or 0, consents too), or dates (days since).",
             ),
             column("text_attributes", "map<string,string>", "Its other attributes."),
             column("loyal_window_days", "int", "W of the loyal rule, days: the same for every customer."),

@@ -180,7 +180,12 @@ TABLE = Table(
                 "regularity", "double", "1 - 4 (g1 / (g1 + g2) - 1/2)^2 of the last two gaps: 1 is even.", nullable=True
             ),
             column("product_count", "int", "Distinct products bought.", nullable=True),
-            column("first_item", "string", "Product of the largest amount on the first day.", nullable=True),
+            column(
+                "first_item",
+                "string",
+                "Product of the largest amount, before returns, on the first day with an order.",
+                nullable=True,
+            ),
             column("favourite_item", "string", "Product of the largest amount overall.", nullable=True),
             column(
                 "favourite_item_share", "double", "Its share of what the customer's products cost, 0-1.", nullable=True
