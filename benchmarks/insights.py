@@ -159,7 +159,8 @@ class Pass:
         arguments: dict[str, Any] = {}
         for name, parameter in inspect.signature(table.build, eval_str=True).parameters.items():
             arguments[name] = self._argument(name, parameter.annotation, by_type)
-        frame: DataFrame = table.build(**arguments)
+        built = table.build(**arguments)
+        frame: DataFrame = built if isinstance(built, DataFrame) else getattr(built, table.name)
         return frame.select(*(c for c in table.columns if c in frame.columns))
 
     def _argument(self, name: str, annotation: Any, by_type: dict[type, Any]) -> Any:

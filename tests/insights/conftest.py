@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from insight_shops import CDNOW_WHEEL, TRANSACTIONS, Tables, cdnow, grocer, shop
+from insight_shops import CDNOW, TRANSACTIONS, Tables, cdnow, grocer, shop
 from pyspark.sql import SparkSession
 
 
 @pytest.fixture(scope="session")
 def records(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """1,000 customers of CDNOW over 18 months: one amount an order, days only, no products. The last month is not over."""
-    if not CDNOW_WHEEL.exists():
+    if not CDNOW.exists():
         pytest.skip("CDNOW is not in .data")
     return shop(spark, tmp_path_factory.mktemp("records"), cdnow(1000), date(1998, 6, 17), bootstrap_draws=100)
 
@@ -24,7 +24,11 @@ def groceries(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
         pytest.skip("Complete Journey is not in .data")
     lines, described = grocer(100)
     households = sorted(lines["customer_id"].unique())
-    attributes = {h: {"acquisition_channel": "mail" if i % 3 else "web"} for i, h in enumerate(households) if i % 10}
+    attributes = {
+        h: {"acquisition_channel": "mail" if i % 3 else "web", "persons": str(1 + i % 4)}
+        for i, h in enumerate(households)
+        if i % 10
+    }
     return shop(
         spark,
         tmp_path_factory.mktemp("groceries"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,12 +21,13 @@ from pyspark.sql.types import StructType
 
 from habitue.config import Config, resolve
 from habitue.errors import NotApplicable
+from habitue.table import Table
 from habitue.tables.clean import order_lines, products
 from habitue.tables.features import _work_known_orders, customer_features, customer_history
 from habitue.tables.insights import _work_customer_items
 
 DATA = Path(__file__).parents[2] / ".data"
-CDNOW_WHEEL = DATA / "Lifetimes-0.11.3-py3-none-any.whl"
+CDNOW = DATA / "cdnow" / "CDNOW_master.txt"
 TRANSACTIONS = DATA / "completejourney" / "transactions.parquet"
 
 
@@ -54,9 +53,7 @@ def settings(**insights: Any) -> Config:
 
 def cdnow(customers: int) -> pd.DataFrame:
     """customer_id, day, amount of every n-th customer: one row an order, some of amount 0, no products."""
-    name = "lifetimes/datasets/CDNOW_master.txt"
-    text = zipfile.ZipFile(CDNOW_WHEEL).read(name)
-    rows = pd.read_csv(io.BytesIO(text), sep=r"\s+", dtype={"customer_id": str})
+    rows = pd.read_csv(CDNOW, sep=r"\s+", dtype={"customer_id": str})
     ids = sorted(rows["customer_id"].unique())
     kept = rows[rows["customer_id"].isin(ids[:: len(ids) // customers][:customers])]
     days = pd.to_datetime(kept["date"].astype(str)).dt.date
@@ -227,6 +224,18 @@ def _customers(spark: SparkSession, attributes: dict[str, dict[str, str]] | None
 
 def pandas_of(frame: DataFrame) -> pd.DataFrame:
     return frame.toPandas()
+
+
+def conformed(table: Table, built: DataFrame) -> pd.DataFrame:
+    """The rows as the store would take them: the contract's columns, its checks true of every row, each key once."""
+    rules = {f"is true: {name}": F.expr(rule) for name, rule in table.checks.items()}
+    rows = pandas_of(table.conform(built).withColumns(rules))
+    for name in rules:
+        assert rows.pop(name).eq(True).all(), name  # of a rule that is NULL, too, Delta takes no row
+    required = [field.name for field in table.schema.fields if not field.nullable]
+    assert rows[required].notna().all(axis=None)
+    assert not rows.duplicated(list(table.key)).any()
+    return rows
 
 
 def segment_of(tables: Tables) -> dict[str, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 import pandas as pd
 import pytest
-from insight_shops import Tables, Tiny, net_days, pandas_of, segment_of, tiny, with_everyone
+from insight_shops import Tables, Tiny, conformed, net_days, pandas_of, segment_of, settings, tiny, with_everyone
 
 from habitue.errors import NotApplicable
 from habitue.tables.insights import cohort_retention, cohort_retention_by, cohort_retention_weekly
@@ -17,25 +18,23 @@ CELL = ["customers", "retained", "orders", "revenue", "retention", "average_valu
 
 def monthly(tables: Tables | Tiny, as_of: date) -> pd.DataFrame:
     built = cohort_retention.build(tables.orders, tables.history, tables.members, as_of)
-    return pandas_of(cohort_retention.TABLE.conform(built))
+    return conformed(cohort_retention.TABLE, built)
 
 
 def weekly(tables: Tables | Tiny, as_of: date) -> pd.DataFrame:
     built = cohort_retention_weekly.build(tables.orders, tables.history, tables.members, as_of)
-    return pandas_of(cohort_retention_weekly.TABLE.conform(built))
+    return conformed(cohort_retention_weekly.TABLE, built)
+
+
+def built_by_attribute(tables: Tables, **insights) -> cohort_retention_by.Cohorts:
+    chosen = settings(**{**tables.config.insights.model_dump(), **insights}).insights
+    return cohort_retention_by.build(
+        tables.orders, tables.history, tables.features, tables.members, tables.as_of, chosen, tables.products
+    )
 
 
 def by_attribute(tables: Tables) -> pd.DataFrame:
-    built = cohort_retention_by.build(
-        tables.orders,
-        tables.history,
-        tables.features,
-        tables.members,
-        tables.as_of,
-        tables.config.insights,
-        tables.products,
-    )
-    return pandas_of(cohort_retention_by.TABLE.conform(built))
+    return conformed(cohort_retention_by.TABLE, built_by_attribute(tables).cohort_retention_by)
 
 
 # --- by hand
@@ -93,7 +92,7 @@ def test_iso_weeks_are_right_at_the_year_end(new_year):
 
 
 def test_a_month_is_complete_on_the_first_day_after_it_and_values_need_amounts(spark):
-    orders = [("a", date(2021, 1, 31), None), ("a", date(2021, 3, 1), None)]
+    orders = [("a", date(2021, 1, 1), None), ("a", date(2021, 3, 1), None)]
     as_of = date(2021, 4, 1)
     cells = monthly(tiny(spark, orders, as_of, {"a": 1}), as_of)
     everyone = cells[cells["segment_id"] == 0].sort_values("month_number")
@@ -101,9 +100,59 @@ def test_a_month_is_complete_on_the_first_day_after_it_and_values_need_amounts(s
     assert cells[["revenue", "average_value", "cumulative_value"]].isna().all(axis=None)
 
 
+def test_a_period_that_began_before_the_records_is_not_complete(spark):
+    """The records begin on Tuesday 5 January 2021: whether anybody bought on the days before it is not known."""
+    orders = [("a", date(2021, 1, 5), "1.00"), ("b", date(2021, 1, 12), "2.00"), ("a", date(2021, 2, 2), "3.00")]
+    as_of = date(2021, 3, 1)
+    shop = tiny(spark, orders, as_of, {"a": 1, "b": 1})
+    cells = monthly(shop, as_of)
+    first, second = (cells[(cells["segment_id"] == 0) & (cells["month_number"] == n)].iloc[0] for n in (0, 1))
+    assert (first["customers"], first["revenue"], first["is_complete"]) == (2, Decimal(3), False)
+    assert first[["retention", "average_value", "cumulative_value"]].isna().all()
+    # February was observed from its first day to its last. What was spent since the first purchases is 6.
+    assert (second["retention"], second["average_value"], second["cumulative_value"]) == (0.5, 1.5, 3)
+    # Of the weeks, that of 4 January lacks its Monday; the one of 11 January, when b began, is whole.
+    weeks = weekly(shop, as_of)
+    own = weeks[(weeks["segment_id"] == 0) & (weeks["week_number"] == 0)].sort_values("cohort_week")
+    assert list(own["cohort_week"]) == [date(2021, 1, 4), date(2021, 1, 11)]
+    assert list(own["is_complete"]) == [False, True]
+
+
 def test_without_items_and_attributes_there_is_nothing_to_divide_by(records):
-    with pytest.raises(NotApplicable, match="no products"):
+    with pytest.raises(NotApplicable, match=r"without first_item .*: orders name no products; without first_category"):
         by_attribute(records)
+
+
+def test_an_attribute_that_nobody_has_is_named_with_what_was_perhaps_meant(groceries):
+    built = built_by_attribute(groceries, cohort_attributes=("first_category", "acquisition_chanel", "persons"))
+    assert built.notes == (
+        "cohort_retention_by: without acquisition_chanel (insights.cohort_attributes): no customer has it "
+        "(did you mean 'acquisition_channel'?)",
+    )
+    cells = conformed(cohort_retention_by.TABLE, built.cohort_retention_by)
+    assert set(cells["attribute"]) == {"first_category", "persons"}
+    assert built_by_attribute(groceries).notes == ()
+
+
+def test_without_a_name_in_the_configuration_too(records):
+    nothing_asked = replace(records, config=settings(cohort_attributes=()))
+    with pytest.raises(NotApplicable, match="names no attribute"):
+        by_attribute(nothing_asked)
+
+
+def test_an_attribute_is_its_text_once_for_each_customer(spark):
+    person = "customer_id string, first_item string, numeric_attributes map<string,double>, text_attributes map<string,string>"
+    people = spark.createDataFrame([("a", "P1", {"age": 30.0, "score": 1.5}, {"city": "Ulm"})], person)
+    asked = ("first_item", "age", "score", "city", "shoe_size", "first_category", "first_item")
+    found = cohort_retention_by.attribute_values(people, None, asked).collect()
+    assert [tuple(row) for row in found] == [
+        ("a", "first_item", "P1"),
+        ("a", "age", "30"),
+        ("a", "score", "1.5"),
+        ("a", "city", "Ulm"),
+        ("a", "shoe_size", None),
+        ("a", "first_category", None),
+    ]
 
 
 # --- by brute force
@@ -112,6 +161,7 @@ def test_without_items_and_attributes_there_is_nothing_to_divide_by(records):
 def cohorts_in_pandas(tables: Tables, start, number, end, keys: pd.DataFrame | None = None) -> pd.DataFrame:
     """Every cell from the lines, customer by customer; start, number and end are plain functions of dates."""
     days = net_days(tables)
+    records_begin = days["day"].min()
     first = days[days["is_purchase"]].groupby("customer_id")["day"].min().rename("first")
     days = days.join(first, on="customer_id", how="inner")
     segments = segment_of(tables)
@@ -130,7 +180,8 @@ def cohorts_in_pandas(tables: Tables, start, number, end, keys: pd.DataFrame | N
             cell = part[part["number"] == n]
             revenue = sum(cell["amount"], Decimal(0))
             total += revenue
-            complete = end(key[1], n) <= tables.as_of
+            begins = end(key[1], n - 1) if n else key[1]
+            complete = records_begin <= begins and end(key[1], n) <= tables.as_of
             retained = cell.loc[cell["is_purchase"], "customer_id"].nunique()
             values = (retained / size, float(revenue) / size, float(total) / size) if complete else (None,) * 3
             rows.append((*key, n, size, retained, int(cell["orders"].sum()), revenue, *values, complete))
@@ -183,6 +234,9 @@ def test_weeks_against_brute_force(name, request):
     ).rename(columns={"cohort": "cohort_week", "number": "week_number"})
     assert_same_cells(found, expected, ["segment_id", "cohort_week", "week_number"])
     assert_adds_up(found, tables, ["cohort_week", "week_number"])
+    # Both shops begin on 1 January, in the middle of an ISO week.
+    of_first_week = found[(found["cohort_week"] == found["cohort_week"].min()) & (found["week_number"] == 0)]
+    assert not of_first_week["is_complete"].any()
     weeks = {(*week.isocalendar()[:2],) for week in found["cohort_week"]}
     assert {f"{year:04}-W{week:02}" for year, week in weeks} == set(found["iso_week"])
 

@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import pytest
-from insight_shops import Tables, net_days, pandas_of, segment_of, settings, shop
+from insight_shops import Tables, conformed, net_days, pandas_of, segment_of, settings, shop
 
 from habitue.errors import NotApplicable
 from habitue.models.item_journeys import judge_pairs, tests_of
@@ -24,7 +24,7 @@ tests_of.__test__ = False  # a function of the model, not a test
 def journeys(tables: Tables, **insights) -> pd.DataFrame:
     chosen = settings(**insights).insights if insights else tables.config.insights
     built = item_journeys.build(tables.items, tables.members, tables.features, tables.as_of, chosen)
-    return pandas_of(item_journeys.TABLE.conform(built))
+    return conformed(item_journeys.TABLE, built)
 
 
 # --- by hand
@@ -44,6 +44,9 @@ def test_the_item_of_a_day_is_that_of_the_largest_net_amount(spark, tmp_path):
             ("4", "b", later, "P2", "1.00", False),
             ("5", "b", later, "P2", "2.00", False),
             ("5", "b", later, "P3", "2.50", False),  # less than the two P2 of two orders
+            ("6", "c", first, "P6", "0.00", False),  # given away on a day before the first purchase day,
+            ("7", "c", later, "P6", "4.00", False),  # and bought again on that day
+            ("8", "c", last, "P7", "1.00", False),
         ],
         columns=["order_id", "customer_id", "day", "product_id", "amount", "is_return"],
     )
@@ -59,6 +62,8 @@ def test_the_item_of_a_day_is_that_of_the_largest_net_amount(spark, tmp_path):
     # a: three products on its first day, two on its second. b: P5 before its first purchase day, then P2 and P3 on it.
     assert (rows["a"]["product_day_count"], rows["a"]["first_product_count"]) == (5, 3)
     assert (rows["b"]["product_day_count"], rows["b"]["first_product_count"]) == (3, 3)
+    # c: P6 up to its first purchase day, once, and P7 later: one of one later product is new.
+    assert (rows["c"]["product_day_count"], rows["c"]["first_product_count"]) == (2, 1)
     with pytest.raises(NotApplicable, match="first purchases of 30 customers"):
         journeys(tables)
 
@@ -83,6 +88,21 @@ def test_the_decision_by_hand():
     assert list(judged["p_value"])[::3] == pytest.approx([first, last])
     # last = .1792 is the smallest of four: .7168; first = .2333 the second: .4666, which both then take.
     assert list(judged["p_value_adjusted"])[::3] == pytest.approx([2 * first, 2 * first])
+
+
+def test_rounding_brings_no_adjusted_p_value_below_the_p_value():
+    """Of ten customers 8 went on to c, one to a, one to b: three tests. The largest p, that of c, times 3 / 3 is a digit less
+    than itself, and the table's check would refuse such a row."""
+    pairs = pd.DataFrame(
+        [(0, 1, "a", to_item, customers) for to_item, customers in (("a", 1), ("b", 1), ("c", 8))],
+        columns=["segment_id", "step", "from_item", "to_item", "customers"],
+    )
+    judged = item_journeys._judged(pairs)
+    largest = judged["p_value"].iloc[2]
+    assert largest == pytest.approx(sum(comb(10, k) * 0.8**k * 0.2 ** (10 - k) for k in (8, 9, 10)))
+    assert largest * 3 / 3 < largest
+    assert (judged["p_value_adjusted"] >= judged["p_value"]).all()
+    assert list(judged["p_value_adjusted"]) == pytest.approx([largest] * 3)
 
 
 def test_pairs_that_nobody_took_are_tests_too():

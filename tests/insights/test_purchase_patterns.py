@@ -1,17 +1,19 @@
-"""purchase_patterns: against pandas, and the laws of its sums."""
+"""purchase_patterns: every row against pandas, the laws of its sums, and a shop worked out by hand."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
-from insight_shops import Tables, net_days, pandas_of, segment_of, with_everyone
+from insight_shops import Tables, conformed, net_days, segment_of, shop
+from patterns_in_pandas import KEYS, patterns_in_pandas
 from pyspark.sql import functions as F
 
-from habitue.models.bands import AMOUNT_BOUNDS, amount_band, size_band
+from habitue.models.bands import amount_band, size_band
 from habitue.tables.insights import purchase_patterns
 
 
@@ -27,155 +29,118 @@ def patterns(tables: Tables) -> pd.DataFrame:
         tables.items,
         tables.products,
     )
-    return pandas_of(purchase_patterns.TABLE.conform(built))
+    return conformed(purchase_patterns.TABLE, built)
 
 
 @pytest.fixture(scope="module")
-def grocery_patterns(groceries):
-    return patterns(groceries)
+def found(records, groceries) -> dict[str, pd.DataFrame]:
+    """The table of each shop, worked out once."""
+    return {"records": patterns(records), "groceries": patterns(groceries)}
 
 
-@pytest.fixture(scope="module")
-def orders(groceries) -> pd.DataFrame:
-    """Orders of customers with a purchase day, in pandas, with everyone."""
-    lines = groceries.lines[groceries.lines["day"] < groceries.as_of]
-    found = lines.groupby("order_id").agg(
-        customer_id=("customer_id", "first"),
-        day=("day", "min"),
-        at=("at", "min"),
-        amount=("amount", "sum"),
-        discount=("discount", "sum"),
-        size=("quantity", "sum"),
-        channel=("channel", "first"),
-        lines=("product_id", "size"),
-    )
-    found["segment_id"] = found["customer_id"].map(segment_of(groceries))
-    return with_everyone(found[found["segment_id"].notna()])
+SHOPS = pytest.mark.parametrize("name", ["records", "groceries"])
+OF_ORDERS = {"month", "weekday", "hour", "part_of_day", "channel", "basket_value", "basket_size", "discount"}
+OF_LINES = {"item", "category", "brand"}
 
 
-def assert_shares(found: pd.DataFrame, orders: pd.DataFrame, dimension: str, value: pd.Series) -> None:
-    """orders, lines, revenue, share and lift of one dimension of orders, each value of each segment."""
-    rows = found[found["dimension"] == dimension].set_index(["segment_id", "value"]).sort_index()
-    grouped = orders.assign(value=value).groupby(["segment_id", "value"])
-    expected = grouped.agg(orders=("amount", "size"), lines=("lines", "sum"), revenue=("amount", "sum")).sort_index()
+@SHOPS
+def test_every_row_against_brute_force(found, name, request):
+    rows = found[name].set_index(KEYS).sort_index()
+    expected = patterns_in_pandas(request.getfixturevalue(name)).set_index(KEYS).sort_index()
     assert list(rows.index) == list(expected.index)
-    for name in ("orders", "lines", "revenue"):
-        assert list(rows[name]) == list(expected[name]), (dimension, name)
-    share = expected["orders"] / expected["orders"].groupby(level=0).transform("sum")
-    assert list(rows["share"]) == pytest.approx(list(share))
-    lift = share / share.loc[0].reindex(share.index.get_level_values(1)).to_numpy()
-    assert list(rows["lift"]) == pytest.approx(list(lift))
+    for column in ("orders", "lines", "revenue", "share", "lift", "season_index", "level"):
+        own, other = (x[column] if column in x else pd.Series(np.nan, x.index) for x in (rows, expected))
+        assert list(own.isna()) == list(other.isna()), column
+        if column in ("orders", "lines", "revenue"):
+            assert list(own.dropna()) == list(other.dropna()), column
+        else:
+            assert list(own.dropna()) == pytest.approx(list(other.dropna()), rel=1e-9, abs=1e-12), column
 
 
-def test_when_and_how_against_pandas(grocery_patterns, orders):
-    hours = orders["at"].dt.hour
-    parts = ["night 0-5", "morning 6-11", "afternoon 12-17", "evening 18-23"]
-    assert_shares(grocery_patterns, orders, "month", orders["day"].map(lambda d: f"{d.month:02}"))
-    assert_shares(grocery_patterns, orders, "weekday", orders["day"].map(lambda d: f"{d:%A}"))
-    assert_shares(grocery_patterns, orders, "hour", hours.map(lambda h: f"{h:02}"))
-    assert_shares(grocery_patterns, orders, "part_of_day", hours.map(lambda h: parts[h // 6]))
-    assert_shares(grocery_patterns, orders, "channel", orders["channel"])
-    discounted = orders["discount"].map(lambda d: "with discount" if d > 0 else "without discount")
-    assert_shares(grocery_patterns, orders, "discount", discounted)
-    bounds = [float(b) for b in AMOUNT_BOUNDS]
-
-    def band(amount: Decimal) -> str:
-        if amount <= 0:
-            return "0 or less"
-        above = [b for b in bounds if b <= amount]
-        return f"{above[-1]:.0f} to {bounds[len(above)]:.0f}" if above else "under 1"
-
-    assert_shares(grocery_patterns, orders, "basket_value", orders["amount"].map(band))
-
-
-def test_levels_against_pandas(grocery_patterns, orders):
-    levels = grocery_patterns.dropna(subset=["level"]).set_index(["segment_id", "dimension", "value"])["level"]
-    for segment, part in orders.groupby("segment_id"):
-        for q in (10, 25, 50, 75, 90):
-            value = np.quantile(part["amount"].astype(float), q / 100)
-            size = np.quantile(part["size"].astype(float), q / 100)
-            assert levels[(segment, "basket_value_quantile", f"p{q}")] == pytest.approx(value)
-            assert levels[(segment, "basket_size_quantile", f"p{q}")] == pytest.approx(size)
-        cut = part[part["discount"] > 0]
-        depth = float(cut["discount"].sum()) / float((cut["amount"] + cut["discount"]).sum())
-        assert levels[(segment, "discount", "with discount")] == pytest.approx(depth)
-        assert levels[(segment, "discount", "without discount")] == 0
+@SHOPS
+def test_segments_add_up_to_everyone_and_each_dimension_to_the_orders(found, name, request):
+    tables = request.getfixturevalue(name)
+    days, buyers = net_days(tables), segment_of(tables)
+    own = days[days["customer_id"].isin(buyers)]
+    checked = 0
+    for dimension, rows in found[name].groupby("dimension"):
+        whole, parts = rows[rows["segment_id"] == 0], rows[rows["segment_id"] > 0]
+        if dimension in OF_ORDERS:
+            assert (whole["orders"].sum(), whole["revenue"].sum()) == (own["orders"].sum(), own["amount"].sum())
+            sums = ["orders", "lines", "revenue"]
+            by_value = parts.groupby("value")[sums].sum().sort_index()
+            assert by_value.equals(whole.set_index("value")[sums].sort_index().astype(by_value.dtypes))
+        elif dimension in OF_LINES:  # the values by name are others in each segment, so only their total is the same
+            assert parts["revenue"].sum() == whole["revenue"].sum() == own["amount"].sum()
+            assert parts["lines"].sum() == whole["lines"].sum()
+        else:
+            continue
+        assert list(rows.groupby("segment_id")["share"].sum()) == pytest.approx([1, 1, 1, 1])
+        checked += 1
+    assert checked == (11 if name == "groceries" else 4)
 
 
-def test_the_share_of_new_items_against_a_walk_through_the_days(grocery_patterns, groceries):
-    lines = groceries.lines[groceries.lines["day"] < groceries.as_of]
-    days = net_days(groceries)
-    first = days[days["is_purchase"]].groupby("customer_id")["day"].min()
-    new, bought = dict.fromkeys(range(4), 0), dict.fromkeys(range(4), 0)
-    segments = segment_of(groceries)
-    for customer, own in lines.groupby("customer_id"):
-        known: set[str] = set()
-        for day, part in own.groupby("day"):
-            products = set(part["product_id"])
-            if day > first[customer]:
-                for segment in (0, segments[customer]):
-                    new[segment] += len(products - known)
-                    bought[segment] += len(products)
-            known |= products
-    rows = grocery_patterns[grocery_patterns["dimension"] == "new_items"].set_index("segment_id")["level"]
-    assert [rows[s] for s in range(4)] == pytest.approx([new[s] / bought[s] for s in range(4)])
+# --- by hand
 
 
-def test_items_categories_and_brands_against_pandas(grocery_patterns, groceries):
-    lines = groceries.lines[groceries.lines["day"] < groceries.as_of].merge(
-        pandas_of(groceries.products), on="product_id", how="left"
+@pytest.fixture(scope="module")
+def corner_shop(spark, tmp_path_factory) -> Tables:
+    """Four orders of two customers, who are a segment each; 35 days, of which 28 in January."""
+    orders = [
+        ("1", "a", date(2021, 1, 4), "milk", "3.00", 1, "0"),  # a Monday
+        ("1", "a", date(2021, 1, 4), "bread", "1.00", 1, "0"),
+        ("2", "a", date(2021, 1, 9), "milk", "6.00", 2, "0"),  # a Saturday
+        ("3", "b", date(2021, 2, 2), "beer", "10.00", 1, "2.00"),  # a Tuesday
+    ]
+    lines = pd.DataFrame(
+        orders, columns=["order_id", "customer_id", "day", "product_id", "amount", "quantity", "discount"]
     )
-    lines = with_everyone(lines.assign(segment_id=lines["customer_id"].map(segment_of(groceries))))
-    for dimension, name in (("item", "product_id"), ("category", "category"), ("brand", "brand")):
-        values = lines[name].fillna("(unknown)")
-        worth = lines.assign(value=values).groupby(["segment_id", "value"])["amount"].sum()
-        shares = worth.astype(float) / worth.astype(float).groupby(level=0).transform("sum")
-        for segment in range(4):
-            rows = grocery_patterns[
-                (grocery_patterns["dimension"] == dimension) & (grocery_patterns["segment_id"] == segment)
-            ].sort_values("position")
-            ranked = worth[segment].reset_index().sort_values(["amount", "value"], ascending=[False, True])
-            top = list(ranked["value"].head(5))
-            assert list(rows["value"]) == top + (["(other)"] if len(ranked) > 5 else [])
-            assert rows["revenue"].sum() == worth[segment].sum()
-            assert rows["share"].sum() == pytest.approx(1)
-            for value, share, lift in zip(top, rows["share"], rows["lift"], strict=False):
-                assert share == pytest.approx(shares[(segment, value)])
-                assert lift == pytest.approx(shares[(segment, value)] / shares[(0, value)])
-            assert rows.loc[rows["value"] == "(other)", "lift"].isna().all()
-
-
-def test_the_season_index_against_pandas(grocery_patterns, groceries):
-    """Net amount of a category in a month, a day observed, over the same of all days."""
-    lines = groceries.lines[groceries.lines["day"] < groceries.as_of].merge(
-        pandas_of(groceries.products), on="product_id", how="left"
+    for name in ("amount", "quantity", "discount"):
+        lines[name] = lines[name].map(Decimal)
+    described = pd.DataFrame(
+        {"product_id": ["milk", "bread", "beer"], "category": ["food", "food", None], "brand": ["M", None, "B"]}
     )
-    start = lines["day"].min()
-    observed = pd.Series([start + timedelta(days=i) for i in range((groceries.as_of - start).days)])
-    days = observed.map(lambda d: d.month).value_counts()
-    rows = grocery_patterns[(grocery_patterns["dimension"] == "category_month") & (grocery_patterns["segment_id"] == 0)]
-    assert rows["value"].nunique() == 5
-    for category, part in rows.groupby("value"):
-        own = lines[lines["category"] == category]
-        by_month = own.groupby(own["day"].map(lambda d: d.month))["amount"].sum().astype(float)
-        expected = (by_month / days) / (by_month.sum() / days.sum())
-        assert list(part.sort_values("position")["season_index"]) == pytest.approx(list(expected.sort_index().dropna()))
-        assert part["share"].sum() == pytest.approx(1)
+    tables = shop(spark, tmp_path_factory.mktemp("corner"), lines, date(2021, 2, 8), described, top_values=2)
+    segment = F.when(F.col("customer_id") == "a", 1).otherwise(2).alias("segment_id")
+    return replace(tables, members=tables.members.select("as_of", "customer_id", segment))
 
 
-def test_segments_add_up_to_everyone_and_each_dimension_to_the_orders(grocery_patterns, orders):
-    everyone = orders[orders["segment_id"] == 0]
-    for dimension in ("month", "weekday", "hour", "part_of_day", "channel", "basket_value", "basket_size", "discount"):
-        rows = grocery_patterns[grocery_patterns["dimension"] == dimension]
-        whole = rows[rows["segment_id"] == 0]
-        assert whole["revenue"].sum() == everyone["amount"].sum() and whole["orders"].sum() == len(everyone)
-        parts = rows[rows["segment_id"] > 0].groupby("value")[["orders", "lines", "revenue"]].sum().sort_index()
-        assert parts.equals(whole.set_index("value")[["orders", "lines", "revenue"]].sort_index().astype(parts.dtypes))
+def test_a_corner_shop_by_hand(corner_shop):
+    rows = patterns(corner_shop).set_index(["segment_id", "dimension", "value"]).sort_index()
+
+    def at(segment: int, dimension: str, value: str, *names: str) -> tuple[float, ...]:
+        return tuple(float(rows.loc[(segment, dimension, value), name]) for name in names)
+
+    assert at(0, "month", "01", "orders", "lines", "revenue") == (2, 3, 10)
+    # Two orders in 28 days, one in 7, three in 35.
+    assert at(0, "month", "01", "season_index") == pytest.approx(((2 / 28) / (3 / 35),))
+    assert at(0, "month", "02", "season_index") == pytest.approx(((1 / 7) / (3 / 35),))
+    # Half of a's orders are on a Monday, and a third of all.
+    assert at(1, "weekday", "Monday", "share", "lift", "position") == pytest.approx((1 / 2, 3 / 2, 1))
+    assert at(0, "basket_value", "5 to 10", "orders", "share") == pytest.approx((1, 1 / 3))
+    assert at(0, "basket_size", "2", "orders") == (2,)  # milk and bread; twice milk
+    # Of 12 at full price 10 were paid.
+    assert at(0, "discount", "with discount", "share", "level") == pytest.approx((1 / 3, 2 / 12))
+    assert at(0, "basket_value_quantile", "p50", "level") == (6,)  # of 4, 6 and 10
+    assert at(0, "basket_value_quantile", "p25", "level") == (5,)
+    # Of 20 beer has 10 and milk 9; bread is the rest of everyone's, but not of a's, of whose 10 milk has 9.
+    assert at(0, "item", "milk", "position", "revenue", "share") == pytest.approx((2, 9, 9 / 20))
+    assert at(0, "item", "(other)", "position", "revenue", "share") == pytest.approx((3, 1, 1 / 20))
+    assert at(1, "item", "bread", "share", "lift") == pytest.approx((1 / 10, 2))
+    assert at(0, "category", "(unknown)", "share") == pytest.approx((1 / 2,))
+    assert at(2, "brand", "B", "share", "lift") == pytest.approx((1, 2))
+    assert at(0, "category_month", "food", "revenue", "share", "position") == (10, 1, 1)
 
 
-def test_what_the_shop_does_not_know_is_left_out(records):
-    found = patterns(records)
-    assert set(found["dimension"]) == {
+def test_a_segment_without_a_second_purchase_day_has_no_share_of_new_items(corner_shop):
+    """a's milk of the second day is no new product; b bought once, and a row without a figure would be refused."""
+    found = patterns(corner_shop)
+    rows = found[found["dimension"] == "new_items"].set_index("segment_id")["level"]
+    assert rows.to_dict() == {0: 0.0, 1: 0.0}
+
+
+def test_what_the_shop_does_not_know_is_left_out(found):
+    assert set(found["records"]["dimension"]) == {
         "month",
         "weekday",
         "basket_value",

@@ -31,7 +31,9 @@ def views(spark, groceries, tmp_path_factory):
         (cohort_retention.TABLE, cohort_retention.build(t.orders, t.history, t.members, t.as_of)),
         (
             cohort_retention_by.TABLE,
-            cohort_retention_by.build(t.orders, t.history, t.features, t.members, t.as_of, insights, t.products),
+            cohort_retention_by.build(
+                t.orders, t.history, t.features, t.members, t.as_of, insights, t.products
+            ).cohort_retention_by,
         ),
         (segment_retention.TABLE, segment_retention.build(t.history, t.members, t.as_of, insights)),
         (item_journeys.TABLE, item_journeys.build(t.items, t.members, t.features, t.as_of, insights)),

@@ -8,14 +8,15 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from insight_shops import Tables, net_days, pandas_of, segment_of, settings, tiny, with_everyone
+from insight_shops import Tables, conformed, net_days, segment_of, settings, tiny, with_everyone
 
+from habitue.errors import NotApplicable
 from habitue.tables.insights import segment_retention
 
 
 def curves(tables, as_of: date, insights) -> pd.DataFrame:
     built = segment_retention.build(tables.history, tables.members, as_of, insights)
-    return pandas_of(segment_retention.TABLE.conform(built))
+    return conformed(segment_retention.TABLE, built)
 
 
 def test_curves_by_hand(spark):
@@ -42,6 +43,13 @@ def test_curves_by_hand(spark):
     same = ["curve", "day", "share", "at_risk"]
     one, other = (found.loc[found["segment_id"] == s, same].reset_index(drop=True) for s in (0, 7))
     assert one.equals(other)
+
+
+def test_a_shop_of_one_day_has_no_curve_and_says_so(spark):
+    day = date(2021, 1, 1)
+    one_day = tiny(spark, [("a", day, "1.00"), ("b", day, "2.00")], date(2021, 1, 2), {"a": 1, "b": 1})
+    with pytest.raises(NotApplicable, match="cover one day"):
+        curves(one_day, date(2021, 1, 2), settings(bootstrap_draws=100).insights)
 
 
 # --- by brute force

@@ -263,6 +263,21 @@ def test_baskets_discounts_and_new_products_are_key_figures(text: str) -> None:
     assert "New products" in found and "Orders with a discount" not in found and "median; half" not in found
 
 
+def test_patterns_say_what_orders_do_not_tell(text: str) -> None:
+    # The hand-made rows are of months, weekdays, hours, categories and values of baskets.
+    assert "Left out: orders name no products; orders have no discounts; orders name no channel." in said(
+        text, "patterns"
+    )
+    known = shop_content.patterns()
+    more = [("item", "P1"), ("channel", "web"), ("discount", "with discount"), ("brand", "A")]
+    whole = pd.concat([known, pd.DataFrame(more, columns=["dimension", "value"]).assign(position=1, share=1.0)])
+    assert "Left out" not in said(changed("patterns", patterns=whole), "patterns")
+    dates = known[known["dimension"].isin(["month", "weekday"])]
+    assert "orders have no time of day; orders name no products; orders have no amounts;" in said(
+        changed("patterns", patterns=dates), "patterns"
+    )
+
+
 def test_a_season_is_of_twelve_months(text: str) -> None:
     figure = chart(text, "patterns-season")
     assert figure["data"][0]["x"][0] == "Jan" and figure["data"][0]["y"] == [0.95] * 11 + [1.5]

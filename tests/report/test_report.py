@@ -291,6 +291,17 @@ def test_the_tour_runs_and_the_report_is_of_its_tables(
     for source in ("campaign_products", "campaigns", "customers", "products", "responses", "sends"):
         assert f"names no source {source}" in text
     assert "response_evaluation, response_scores" in text
+    # Orders name no products: the section of journeys and the list of what was left out say so.
+    sections = {
+        name: text.split(f'<section id="{name}">')[1].split("</section>")[0]
+        for name in ("journeys", "rows-in", "cohorts", "patterns")
+    }
+    assert "Left out: orders name no products." in sections["journeys"]
+    assert f"Left out: {result.skipped['cohort_retention_by']}." in sections["cohorts"]
+    assert "orders name no products; orders have no discounts; orders name no channel." in sections["patterns"]
+    assert result.skipped["item_journeys"] == "orders name no products"
+    for table in ("cohort_retention_by", "item_journeys"):
+        assert table in sections["rows-in"] and result.skipped[table] in sections["rows-in"]
     assert {"segments", "segment_members", "cohort_retention", "purchase_patterns"} <= assert_second_reader(store)
     # Again from the tables alone: the same page.
     assert write_report(store, config) == path

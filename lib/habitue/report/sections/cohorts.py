@@ -30,11 +30,13 @@ MOST_VALUES = 10  # of an attribute: those of most customers
 _CELLS_WITH_TEXT = 14  # columns, up to which a figure fits into a cell
 _MONTHS_A_TABLE = 12  # columns that fit on paper
 _ITEMS = "first_item"
+_FIRST = "What the first purchase tells"
 
 
 def read(tables: Tables) -> Frames:
     """cells: cohort_month, month_number, customers, retained, retention, is_complete; everyone's newest cohorts.
-    attributes: attribute, attribute_value, customers, retained, of whole first months after the first purchase's."""
+    attributes: attribute, attribute_value, customers, retained, of whole first months after the first purchase's; or
+    absent: why there are none."""
     oldest = F.add_months(F.trunc(F.lit(tables.as_of), "month"), -MOST_COHORTS)
     everyone = tables.frame("cohort_retention").where((F.col("segment_id") == 0) & (F.col("cohort_month") >= oldest))
     cells = everyone.select("cohort_month", "month_number", "customers", "retained", "retention", "is_complete")
@@ -48,6 +50,8 @@ def read(tables: Tables) -> Frames:
         )
         named = named_items(tables, by_value, "attribute_value", only=F.col("attribute") == _ITEMS)
         frames["attributes"] = small(named.orderBy("attribute", F.desc("customers"), "attribute_value"))
+    else:
+        frames["absent"] = pd.DataFrame({"reason": [tables.why_absent("cohort_retention_by")]})
     return frames
 
 
@@ -59,7 +63,9 @@ def write(frames: Frames, shop: Shop) -> Sequence[Block]:
     blocks: list[Block] = [Paragraph(_in_words(cells)), _heat_map(shown)]
     if attributes is not None and not attributes.empty:
         charts = [_by_value(str(name), own) for name, own in attributes.groupby("attribute") if len(own) > 1]
-        blocks += [Heading("What the first purchase tells"), Row(charts)] if charts else []
+        blocks += [Heading(_FIRST), Row(charts)] if charts else []
+    if "absent" in frames:
+        blocks += [Heading(_FIRST), Paragraph(f"Left out: {frames['absent']['reason'].iloc[0]}.")]
     return blocks
 
 

@@ -27,6 +27,16 @@ HOW = {
     "channel": "Channel",
 }
 _OF_REVENUE = tuple(WHAT)
+# What the table has no rows of where the shop does not tell it.
+_WITHOUT = {
+    "hour": "orders have no time of day",
+    "item": "orders name no products",
+    "category": "no product that was bought has a category",
+    "brand": "no product that was bought has a brand",
+    "basket_value": "orders have no amounts",
+    "discount": "orders have no discounts",
+    "channel": "orders name no channel",
+}
 
 
 def read(tables: Tables) -> Frames:
@@ -55,7 +65,15 @@ def write(frames: Frames, shop: Shop) -> Sequence[Block]:
         season = _season(own["month"]) if "month" in own else None
         charts += [] if season is None else [season]
         blocks += [Heading(heading), Row(charts)] if charts else []
-    return blocks
+    return [*blocks, *_left_out(patterns)]
+
+
+def _left_out(patterns: pd.DataFrame) -> list[Paragraph]:
+    """Why there is nothing on products, times, discounts and so on."""
+    there = set(patterns["dimension"])
+    told = {"category", "brand"} if "item" not in there else set()  # without products there are none of these either
+    reasons = [reason for dimension, reason in _WITHOUT.items() if dimension not in there | told]
+    return [Paragraph(f"Left out: {'; '.join(reasons)}.")] if reasons else []
 
 
 def _in_words(patterns: pd.DataFrame) -> str:

@@ -26,15 +26,18 @@ def build(
         "first_purchase_day",
         F.slice(F.transform("purchase_days", lambda p: p["day"]), 1, STEPS).alias("step_days"),
     )
-    bought = _per_day(named).join(first_days, "customer_id", "inner")
+    # The customers go into a hash table; a join by sorting would put all lines in order.
+    bought = _per_day(named).join(first_days.hint("shuffle_hash"), "customer_id", "inner")
     on_step = bought.withColumn("step", F.array_position("step_days", F.col("day")).cast("int")).where("step > 0")
     steps = _with_categories(on_step, products).join(_largest(on_step, "product_id"), ["customer_id", "step", "day"])
     collected = steps.groupBy("customer_id").agg(
         F.sort_array(F.collect_list(F.struct("step", "day", "product_id", "category"))).alias("steps")
     )
+    is_later = F.col("day") > F.col("first_purchase_day")
+    first_products = F.count_distinct(F.when(~is_later, F.col("product_id")))
     counts = bought.groupBy("customer_id").agg(
-        F.count(F.lit(1)).cast("int").alias("product_day_count"),
-        F.count_if(F.col("day") <= F.col("first_purchase_day")).cast("int").alias("first_product_count"),
+        (first_products + F.count_if(is_later)).cast("int").alias("product_day_count"),
+        first_products.cast("int").alias("first_product_count"),
     )
     return counts.join(collected, "customer_id", "inner").withColumn("as_of", F.lit(as_of))
 
@@ -86,7 +89,11 @@ TABLE = Table(
         [
             as_of_column(),
             column("customer_id", "string", "The customer."),
-            column("product_day_count", "int", "Different products bought on a day, added up over all days."),
+            column(
+                "product_day_count",
+                "int",
+                "Different products bought up to the first purchase day, and those of each later day, added up.",
+            ),
             column("first_product_count", "int", "Of these, those up to the first purchase day."),
             column(
                 "steps",

@@ -12,6 +12,7 @@ from habitue.models.cohorts import Period, activity, cohort_cells
 from habitue.table import Table, as_of_column, column
 
 MONTH = Period("month")
+FIGURES_OF_COMPLETE_CELLS = ("retention", "average_value", "cumulative_value")
 
 
 def build(
@@ -19,7 +20,7 @@ def build(
 ) -> DataFrame:
     customers = starters(customer_history, segment_members)
     cells = cohort_cells(activity(_work_known_orders, MONTH), customers, MONTH, as_of)
-    return cells.select(
+    return wholly_observed(cells, customer_history).select(
         F.lit(as_of).alias("as_of"),
         "segment_id",
         F.col("cohort").alias("cohort_month"),
@@ -36,12 +37,27 @@ def starters(customer_history: DataFrame, segment_members: DataFrame) -> DataFra
     return segment_members.select("customer_id", "segment_id").join(started, "customer_id", "inner")
 
 
+def wholly_observed(cells: DataFrame, customer_history: DataFrame) -> DataFrame:
+    """`cells` of `cohort_cells`, with those whose period began before the shop's records did marked as incomplete.
+
+    Only a cohort's own period can: its later ones begin after its first purchase.
+    """
+    records = customer_history.agg(F.min("first_order_day").alias("records_begin"))
+    is_whole = (F.col("number") > 0) | (F.col("cohort") >= F.col("records_begin"))
+    figures = {name: F.when(is_whole, F.col(name)) for name in FIGURES_OF_COMPLETE_CELLS}
+    return cells.crossJoin(F.broadcast(records)).withColumns(
+        {**figures, "is_complete": F.col("is_complete") & is_whole}
+    )
+
+
 def cell_columns(period: str) -> list[StructField]:
     """The figures of a cell, which every table of cohorts has; `period` is month or week."""
     return [
         column("customers", "bigint", "Customers of the cohort: those whose first purchase day is in its period."),
-        column("retained", "bigint", f"Of them, those with a purchase day in this {period}, so far if incomplete."),
-        column("retention", "double", f"retained / customers; NULL while the {period} is not over yet.", nullable=True),
+        column(
+            "retained", "bigint", f"Of them, those with a purchase day in this {period}, as far as it was observed."
+        ),
+        column("retention", "double", "retained / customers; NULL unless is_complete.", nullable=True),
         column("orders", "bigint", f"Their orders in this {period}, returns without an order of their own among them."),
         column(
             "revenue",
@@ -52,16 +68,20 @@ def cell_columns(period: str) -> list[StructField]:
         column(
             "average_value",
             "double",
-            f"revenue / customers, so over all customers of the cohort; NULL while the {period} is not over yet.",
+            "revenue / customers, so over all customers of the cohort; NULL unless is_complete.",
             nullable=True,
         ),
         column(
             "cumulative_value",
             "double",
-            f"Revenue up to this {period} / customers; NULL while the {period} is not over yet.",
+            f"Revenue up to this {period} / customers; NULL unless is_complete.",
             nullable=True,
         ),
-        column("is_complete", "boolean", f"The whole {period} lies before as_of. Only such cells may be compared."),
+        column(
+            "is_complete",
+            "boolean",
+            f"The whole {period} lies between the shop's first order and as_of. Only such cells may be compared.",
+        ),
     ]
 
 

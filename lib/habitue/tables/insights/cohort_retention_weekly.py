@@ -10,7 +10,14 @@ from pyspark.sql.types import StructType
 
 from habitue.models.cohorts import Period, activity, cohort_cells
 from habitue.table import Table, as_of_column, column
-from habitue.tables.insights.cohort_retention import CELL_CHECKS, CELL_NAMES, SEGMENT, cell_columns, starters
+from habitue.tables.insights.cohort_retention import (
+    CELL_CHECKS,
+    CELL_NAMES,
+    SEGMENT,
+    cell_columns,
+    starters,
+    wholly_observed,
+)
 
 WEEK = Period("week")
 
@@ -22,7 +29,7 @@ def build(
     cells = cohort_cells(activity(_work_known_orders, WEEK), customers, WEEK, as_of)
     # The ISO year of a week is the year of its Thursday, which the plain year of a date near New Year is not.
     iso_year = F.extract(F.lit("YEAROFWEEK"), F.col("cohort")).cast("int")
-    return cells.select(
+    return wholly_observed(cells, customer_history).select(
         F.lit(as_of).alias("as_of"),
         "segment_id",
         F.col("cohort").alias("cohort_week"),

@@ -23,6 +23,7 @@ from habitue.tables.insights.cohort_retention_by import with_first_category
 NOT_COMPARED = ("as_of", "customer_id", "loyal_window_days", "loyal_threshold", "favourite_weekday")
 RULE_PREFIX = "purchase_days_"  # the loyal rule counts purchase days, so these say little that is new
 DECILES = tuple(i / 10 for i in range(1, 10))
+ORDER_NUMBER = "order_number"  # the kind, and the feature, of rows on when customers become loyal
 MOST_ORDER_NUMBERS = 50  # customers who become loyal later than with this purchase day are not listed
 HASH_PARTS = 1_000_000
 
@@ -99,7 +100,7 @@ def _numbers(customers: DataFrame) -> DataFrame:
     names = [f.name for f in customers.schema.fields if isinstance(f.dataType, NumericType)]
     compared = [name for name in names if name not in (*NOT_COMPARED, "segment_id")]
     figures = F.array(*(_pair(name, F.col(name).cast("double")) for name in compared))
-    entries = F.concat(figures, _entries("numeric_attributes", "double"))
+    entries = F.concat(figures, _entries("numeric_attributes", "double", customers.columns))
     each = customers.select("segment_id", "is_loyal", F.inline(entries)).where(F.col("value").isNotNull())
     return each.groupBy("segment_id", "feature", "is_loyal").agg(
         F.count(F.lit(1)).alias("customers"),
@@ -115,7 +116,7 @@ def _values(customers: DataFrame, top_values: int) -> DataFrame:
     compared = [name for name in names if name not in NOT_COMPARED]
     texts = [_pair(name, F.col(name)) for name in compared]
     weekday = _pair("favourite_weekday", F.col("favourite_weekday").cast("string"))
-    entries = F.concat(F.array(*texts, weekday), _entries("text_attributes", "string"))
+    entries = F.concat(F.array(*texts, weekday), _entries("text_attributes", "string", customers.columns))
     each = customers.select("segment_id", "is_loyal", F.inline(entries)).where(F.col("value").isNotNull())
     counts = each.groupBy("segment_id", "feature", "value", "is_loyal").agg(F.count(F.lit(1)).alias("customers"))
     of_everyone = F.sum(F.when(F.col("segment_id") == EVERYONE, F.col("customers")).otherwise(0))
@@ -129,8 +130,15 @@ def _pair(name: str, value: Column) -> Column:
     return F.struct(F.lit(name).alias("feature"), value.alias("value"))
 
 
-def _entries(attributes: str, type_: str) -> Column:
-    return F.map_entries(attributes).cast(f"array<struct<feature:string,value:{type_}>>")
+def _entries(attributes: str, type_: str, ours: list[str]) -> Column:
+    """The shop's own attributes; one that is called like a feature of ours must not be counted with it."""
+    taken = [*ours, ORDER_NUMBER]
+
+    def pair(entry: Column) -> Column:
+        name = F.when(entry["key"].isin(*taken), F.concat(entry["key"], F.lit(" (attribute)"))).otherwise(entry["key"])
+        return F.struct(name.alias("feature"), entry["value"].cast(type_).alias("value"))
+
+    return F.transform(F.map_entries(attributes), pair)
 
 
 def _order_numbers(customers: DataFrame, customer_history: DataFrame) -> pd.DataFrame:
@@ -143,8 +151,8 @@ def _order_numbers(customers: DataFrame, customer_history: DataFrame) -> pd.Data
     rows = [
         {
             "segment_id": segment,
-            "kind": "order_number",
-            "feature": "order_number",
+            "kind": ORDER_NUMBER,
+            "feature": ORDER_NUMBER,
             "value": str(found.number),
             "loyal_customers": found.became,
             "regular_customers": found.at_risk - found.became,

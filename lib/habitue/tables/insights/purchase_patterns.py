@@ -218,6 +218,7 @@ def _new_items(items: DataFrame, customer_history: DataFrame, members: DataFrame
     return (
         every.groupBy("segment_id")
         .agg(F.try_divide(new, later).alias("level"))
+        .where(F.col("level").isNotNull())  # a segment of one-time buyers has no purchase day after the first
         .select(
             "segment_id",
             F.lit("new_items").alias("dimension"),

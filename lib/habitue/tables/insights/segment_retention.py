@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from habitue.config import InsightSettings
+from habitue.errors import NotApplicable
 from habitue.models.cohorts import EVERYONE
 from habitue.models.purchase_cycle import GapWeights, cycle_limit, wang_chang_curve
 from habitue.models.survival import EventCurve, Floats, kaplan_meier, wang_chang
@@ -40,6 +41,8 @@ def build(customer_history: DataFrame, segment_members: DataFrame, as_of: date, 
         for segment, counts in _lapses(customers, known).items()
     ]
     rows = pd.concat([curve.astype(object) for curve in curves], ignore_index=True)
+    if rows.empty:
+        raise NotApplicable("the orders cover one day, and a curve needs two")
     rows.insert(0, "as_of", as_of)
     # NaN stands for NULL in the models; a row of None keeps the two apart in Spark.
     plain = rows.astype(object).where(rows.notna(), None)
