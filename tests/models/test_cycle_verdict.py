@@ -1,11 +1,9 @@
 import math
-from dataclasses import replace
 
-import numpy as np
 import pytest
 from purchase_simulation import additive_sums, gamma_gaps, held_out_gaps, simulate
 
-from habitue.models.cycle_verdict import VerdictThresholds, is_regular, verdict, verdicts
+from habitue.models.cycle_verdict import VerdictThresholds, is_regular, supported, verdict, verdicts
 from habitue.models.held_out_gain import held_out_gains
 from habitue.models.purchase_cycle import cycle_limit, purchase_cycles
 
@@ -48,6 +46,20 @@ def test_regular_needs_the_value_and_its_bound(concentration, low, expected):
     assert is_regular(concentration, low, THRESHOLDS) is expected
 
 
+@pytest.mark.parametrize(
+    ("gain_low", "highs", "expected"),
+    [
+        (0.01, [0.2, 0.0, -0.01], [True, True, False]),
+        (0.0, [0.2, 0.3], [False, False]),
+        (math.nan, [0.2, 0.3], [False, False]),
+        (0.01, [math.nan, 0.3], [False, True]),  # nobody of the first segment was judged
+        (-0.5, [-0.1], [True]),  # one segment has nothing to gain on itself
+    ],
+)
+def test_held_out_gaps_speak_for_a_cycle_by_the_bounds_of_two_gains(gain_low, highs, expected):
+    assert supported(gain_low, highs) == expected
+
+
 def shop(rhythms, segments, seed=1):
     """Cycles as of the end, the gain since START, and the verdicts of `segments`."""
     bought = simulate(seed, rhythms, SPAN)
@@ -56,7 +68,7 @@ def shop(rhythms, segments, seed=1):
     learned, _ = additive_sums(bought, START, SPAN)
     held_out = held_out_gaps(bought, START, SPAN)
     (gain,) = held_out_gains(learned.total(axis=1), held_out, [segments], draws=400, seed=1)
-    return cycles, gain, verdicts(cycles, gain, THRESHOLDS)
+    return cycles, gain, verdicts(cycles, supported(gain.gain_low, gain.segment_gain_high), THRESHOLDS)
 
 
 def regular(cycles) -> list[bool]:
@@ -100,6 +112,6 @@ def test_a_small_group_is_insufficient_and_a_split_that_gains_nothing_represents
     assert small == ["representative", "insufficient"]
     cycles, gain, found = shop([(800, gamma_gaps(4, 20)), (800, gamma_gaps(4, 60))], [(0,), (1,)])
     assert found == ["representative", "representative"]
-    assert verdicts(cycles, replace(gain, gain_low=0.0), THRESHOLDS) == ["irregular", "irregular"]
-    worse = replace(gain, segment_gain_high=np.array([-0.01, 0.2]))
+    assert verdicts(cycles, supported(0.0, gain.segment_gain_high), THRESHOLDS) == ["irregular", "irregular"]
+    worse = supported(gain.gain_low, [-0.01, 0.2])
     assert verdicts(cycles, worse, THRESHOLDS) == ["irregular", "representative"]

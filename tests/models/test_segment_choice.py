@@ -150,7 +150,7 @@ def test_where_the_tree_divides_nobody_that_is_the_reason() -> None:
 
 # A tree for the refinement: 0 -> 1, 2; 2 -> 3, 4; 4 -> 5, 6. The gains of its cuts, and who holds how many customers.
 CHILDREN = {0: (1, 2), 2: (3, 4), 4: (5, 6)}
-SHARES = {1: 0.5, 2: 0.5, 3: 0.2, 4: 0.3, 5: 0.26, 6: 0.04}
+SHARES = {0: 1.0, 1: 0.5, 2: 0.5, 3: 0.2, 4: 0.3, 5: 0.26, 6: 0.04, 7: 0.25, 8: 0.25}
 
 
 def refined(
@@ -158,12 +158,13 @@ def refined(
     gains: dict[tuple[int, ...], CandidateGain],
     mixed: set[int],
     refusals: dict[tuple[int, ...], list[str]] | None = None,
+    children: dict[int, tuple[int, int]] = CHILDREN,
 ) -> tuple[tuple[int, ...], list[tuple[int, bool, str]]]:
     nodes, log = refine(
         start,
         lambda cut: gains[tuple(cut)],
         lambda cut: [node for node in cut if node in mixed],
-        CHILDREN.get,
+        children.get,
         SHARES.__getitem__,
         lambda cut: (refusals or {}).get(tuple(cut), []),
         GATES,
@@ -207,6 +208,20 @@ def test_a_finer_cut_that_the_gates_refused_is_not_taken_after_all() -> None:
     nodes, log = refined((1, 2), gains, {2}, {(1, 3, 4): ["refits agree only 0.500, under 0.75"]})
     assert nodes == (1, 2)
     assert log == [(2, False, "mixed, but 3 segments are not eligible: refits agree only 0.500, under 0.75")]
+
+
+def test_a_finer_cut_that_is_no_candidate_is_held_to_size_and_gain_alone() -> None:
+    """The candidate of three is (1, 3, 4), and refused. Where 1 is split instead there are three as well, never judged."""
+    gains = {(1, 2): a_gain(0.1), (2, 7, 8): a_gain(0.3)}
+    nodes, log = refined((1, 2), gains, {1}, {(1, 3, 4): ["refits agree only 0.500"]}, {**CHILDREN, 1: (7, 8)})
+    assert nodes == (2, 7, 8)
+    assert [(node, accepted) for node, accepted, _ in log] == [(1, True)]
+
+
+def test_one_segment_stays_one_where_no_candidate_is_eligible() -> None:
+    nodes, log = refined((0,), {(0,): a_gain(0.0), (1, 2): a_gain(0.3)}, {0}, {(1, 2): ["refits agree only 0.500"]})
+    assert nodes == (0,)
+    assert log == [(0, False, "mixed, but 2 segments are not eligible: refits agree only 0.500")]
 
 
 def test_a_gain_that_is_certain_but_not_worth_a_segment_makes_up_for_no_structure() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from pyspark.sql import SparkSession
 from small_models import two_segments
 
@@ -31,6 +32,14 @@ def test_new_segments_get_ids_that_were_never_given() -> None:
 def test_an_old_id_has_one_successor_and_the_other_part_is_new() -> None:
     """Old 1 falls in two: the larger part keeps its id."""
     assert match(2, {(0, 1): 30, (1, 1): 70}, last_id=1) == ((2, 1), 2)
+
+
+@pytest.mark.parametrize(("shared", "ids"), [(5, (1, 3)), (7, (1, 2))])
+def test_what_is_left_over_is_a_new_segment(shared: int, ids: tuple[int, int]) -> None:
+    """New 0 is old 1 with most of old 2. New 1 has 20 customers of old 1 and a few of old 2, which it would be left with:
+    5 are a fifth of the 25 whom it has from anywhere, 7 are over a quarter of 27."""
+    overlap = {(0, 1): 100, (0, 2): 60, (1, 1): 20, (1, 2): shared}
+    assert match(2, overlap, last_id=2) == (ids, max(ids))
 
 
 def test_segments_that_share_nobody_are_not_matched() -> None:

@@ -66,6 +66,15 @@ def test_a_name_is_kept_when_the_figures_change() -> None:
     assert names == {1: "Occasional buyers", 4: "Steady buyers, medium orders"}
 
 
+def test_a_segment_that_comes_back_has_its_name_again() -> None:
+    """Segment 2 was gone for some snapshots, in which 4 got a name of its own; an older model brings 2 back."""
+    earlier = {1: "Occasional buyers", 2: "Steady buyers", 4: "Steady buyers, medium orders"}
+    assert segment_names({2: profile(rate=5), 4: profile()}, SHOP, earlier) == {
+        2: "Steady buyers",
+        4: "Steady buyers, medium orders",
+    }
+
+
 def test_names_do_not_depend_on_the_order_of_the_segments() -> None:
     several = {1: profile(value=20), 2: profile(), 3: profile(value=20), 4: profile(rate=4)}
     assert segment_names(dict(reversed(several.items())), SHOP, {}) == segment_names(several, SHOP, {})

@@ -20,13 +20,16 @@ CASES: dict[str, tuple[float, list[int], int, str]] = {
     "slower": (0.0, [11, 11, 11], 4, "fringe"),  # 11 is over p90
     "slower, two gaps": (0.0, [11, 11], 4, "core"),  # two gaps say too little
     "rhythm of the other": (0.0, [30, 30, 30], 4, "fringe"),  # near to its own centre: it stays
-    # These three are nearer to segment 9 than to their own, though on its side of the border (see below).
+    # These are nearer to segment 9 than to their own, though on its side of the border (see below).
     "between, slow": (4.5, [30, 30, 30], 9, "fringe"),  # both speak for segment 9: moved
     "between, quick": (4.5, [7, 7, 7], 4, "fringe"),
-    "between, two gaps": (4.5, [30, 30], 4, "fringe"),
+    "between, one slow gap": (4.5, [30], 9, "fringe"),
+    "between, came once": (4.5, [], 4, "fringe"),  # nothing speaks for another rhythm
     "monthly": (10.0, [29, 30, 31], 9, "core"),
     "in no rhythm": (10.0, [100, 100, 100], 9, "outside"),
     "between the rhythms": (10.0, [15, 15, 15], 9, "outside"),  # over 12, under 20
+    "one gap of no segment": (10.0, [100], 9, "outside"),  # one is enough: hardly any of a segment's gaps lie there
+    "one gap beyond p90": (0.0, [11], 4, "core"),  # while a tenth of them do beyond p90
     "came once": (10.0, [], 9, "core"),
 }
 
@@ -83,13 +86,14 @@ def test_without_any_cycle_nobody_is_outside(spark: SparkSession) -> None:
     assert [c for c, where in found.items() if where[1] == "fringe"] == [
         "between, slow",
         "between, quick",
-        "between, two gaps",
+        "between, one slow gap",
+        "between, came once",
     ]
 
 
 def test_who_is_placed_does_not_depend_on_the_model_being_written(spark: SparkSession) -> None:
     """Through JSON and back: the same text again, the same placement, and a cycle that is unknown stays so."""
-    model = two_segments()
+    model = two_segments(names=((4, "Weekly buyers"), (9, "Monthly buyers")))
     again = Segmentation.from_json(model.to_json())
     assert again.to_json() == model.to_json()
     assert placed(spark, again) == placed(spark, model)
@@ -103,6 +107,7 @@ def test_who_is_placed_does_not_depend_on_the_model_being_written(spark: SparkSe
         "segment_gains",
         "summary",
         "decisions",
+        "names",
     ):
         assert getattr(again, name) == getattr(model, name), name
     unknown = replace(model, cycles=(model.cycles[0], SegmentCycle(*[float("nan")] * 4, densities=(0.0,) * 61)))

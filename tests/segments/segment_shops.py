@@ -137,7 +137,7 @@ def build_shop(
     selection = select(folder, fit_features, features, history, config)
     model = Segmentation.from_json(selection.segmentation.to_json())  # as the next step finds it
     members = kept("members", segment_members.build(features, history, model, AS_OF))
-    described = segments.build(members, features, history, model, AS_OF, config.segments, None)
+    described = segments.build(members, features, history, model, AS_OF, config.segments)
     return Shop(
         config,
         features,
@@ -162,6 +162,7 @@ def select(
         config.segments,
         model_path=str(folder / "model"),
         earlier_segment_members=None,
+        earlier_segments=None,
         **NOTHING_EARLIER,
     )
 

@@ -171,6 +171,10 @@ def test_rolling_back_is_carried_forward_without_asking_mlflow(
     assert (back.trained_as_of, back.newest_fit_as_of) == (FITTED, REFITTED)
     assert (back.tree.to_rows(), back.ids) == (fitted.model.tree.to_rows(), fitted.model.ids)
     assert back.last_id == refitted.model.last_id
+    named, named_again = (
+        snapshot.rows("segments").set_index("segment_id")["name"].to_dict() for snapshot in (fitted, rolled_back)
+    )
+    assert named_again == named
     assert any("whose model was promoted" in note for note in rolled_back.result.notes)
     # Going back to another model is no behaviour: the snapshot before was placed by the newer one.
     assert set(rolled_back.rows("segment_migrations")["cause"]) == {"behaviour", "re-fit"}

@@ -80,7 +80,8 @@ def carried(spark: SparkSession, folder: Path, groups: tuple[Group, ...]) -> Car
         [(c, [g.gap_days] * 3, AS_OF - timedelta(days=300)) for c, g in people],
         "customer_id string, gaps_days array<int>, first_order_day date",
     )
-    earlier, model_path = two_segments(MADE), folder / "model"
+    earlier, model_path = two_segments(MADE, names=((1, "Was renamed"), (7, "Long gone"))), folder / "model"
+    named = spark.createDataFrame([(1, "Quick"), (2, "Slow")], "segment_id int, name string")
     selection = segment_candidates.build(
         fit,
         features,
@@ -90,6 +91,7 @@ def carried(spark: SparkSession, folder: Path, groups: tuple[Group, ...]) -> Car
         model_path=str(model_path),
         earlier_segmentation=earlier,
         earlier_segment_members=None,
+        earlier_segments=named,
         promoted_segmentation=None,
     )
     choosing = [row["customer_id"] for row in fit.where(hash_group() % 2 == 0).select("customer_id").collect()]
@@ -111,6 +113,11 @@ def test_nothing_is_fitted(shifted: Carried) -> None:
     assert (model.fitted_silhouette, model.fitted_gain) == (0.5, 0.2)
     assert not shifted.model_path.exists()  # MLlib's model of a fit would lie there
     assert not shifted.selection.ends_promotion
+
+
+def test_the_names_of_all_earlier_segments_are_kept(shifted: Carried) -> None:
+    """Segment 7 is in no snapshot that the run sees; its name came with the earlier model."""
+    assert shifted.model.names == ((1, "Quick"), (2, "Slow"), (7, "Long gone"))
 
 
 def test_the_gain_is_that_of_the_old_segments_on_the_new_gaps(shifted: Carried) -> None:

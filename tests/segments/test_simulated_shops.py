@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from habitue.errors import NotApplicable
 from habitue.models.segment_choice import UNDIVIDED
 from habitue.models.segmentation import place
 from habitue.tables.features import customer_history
-from habitue.tables.segments import _work_fit_features
+from habitue.tables.segments import _work_fit_features, segments
 from habitue.tables.segments.segment_candidates import customers_of
 
 
@@ -69,6 +70,32 @@ def test_two_rhythms_in_one_group_are_mixed_and_split(rhythms: Shop, spark: Spar
     assert len(selection.segmentation.nodes) == 3
     placed = place(selection.segmentation, customers_of(rhythms.features, rhythms.history)).toPandas()
     assert agreement(placed) >= 0.9
+
+
+def test_one_mixed_segment_stays_one_where_the_gates_refused_every_division(
+    rhythms: Shop, spark: SparkSession, tmp_path: Path
+) -> None:
+    """Refits need to agree in everything, which these do not; that the two halves gain much is then no matter."""
+    config = segments_settings(min_stability=1.0)
+    selection = select(tmp_path, rhythms.fit_features, rhythms.features, rhythms.history, config)
+    rows = {row["segment_count"]: row for row in selection.segment_candidates.collect()}
+    assert rows[2]["cycle_gain_low"] > 0 and not any(rows[count]["is_eligible"] for count in rows if count > 1)
+    (decision,) = rows[1]["refinement"]
+    assert decision.startswith("kept node 0: mixed, but 2 segments are not eligible: refits agree only 0.")
+    assert len(selection.segmentation.nodes) == 1
+    assert selection.segmentation.summary == "one segment: no division of the customers passes the gates"
+
+
+def test_names_of_earlier_snapshots_stay_with_their_ids(rhythms: Shop, spark: SparkSession) -> None:
+    """One segment was named before; a name that another would get belongs to an id that is gone."""
+    first, second, third = rhythms.segments.sort_values("segment_id")["name"]
+    model = replace(rhythms.model, names=((1, "Old friends"), (99, second)))
+    frames = (spark.createDataFrame(rhythms.members), rhythms.features, rhythms.history)
+    described = segments.build(*frames, model, AS_OF, rhythms.config.segments).select("segment_id", "name").collect()
+    names = {row["segment_id"]: row["name"] for row in described}
+    assert sorted(names) == [1, 2, 3]
+    assert (names[1], names[3]) == ("Old friends", third)
+    assert names[2] not in {first, second, third, "Old friends"} and names[2].startswith(second)
 
 
 def test_two_poisson_groups_are_told_apart_representative_and_not_regular(two_rates: Shop) -> None:

@@ -6,10 +6,10 @@ often they come; it does not tell when the next purchase is due. Only a regular 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from habitue.models.held_out_gain import CandidateGain
 from habitue.models.purchase_cycle import PurchaseCycles
 
 Verdict = Literal["insufficient", "representative", "mixed", "irregular"]
@@ -38,7 +38,7 @@ def verdict(
     has_gain: bool,
     thresholds: VerdictThresholds,
 ) -> Verdict:
-    """One group's verdict. `has_gain` says that the held-out gaps support it. A NaN reaches no threshold."""
+    """One group's verdict. has_gain: as `supported` says. A NaN reaches no threshold."""
     if two_gap_members < thresholds.least_two_gap_members:
         return "insufficient"
     members_agree = member_agreement >= thresholds.member_agreement
@@ -48,24 +48,29 @@ def verdict(
     return "mixed" if interval_icc >= thresholds.interval_icc else "irregular"
 
 
-def verdicts(cycles: PurchaseCycles, gain: CandidateGain, thresholds: VerdictThresholds) -> list[Verdict]:
-    """The verdict of each segment of the chosen segmentation.
+def supported(gain_low: float, segment_gain_high: Sequence[float]) -> list[bool]:
+    """Of each segment of a segmentation, whether the held-out gaps speak for its cycle.
 
-    cycles: figures of shape (segments,), in the order of `gain.segments`. gain: of the half that did not choose. A
-    segment has a gain where the segmentation's lower bound is above 0 and its own upper bound at least 0; neither is
-    asked of a single segment, which has nothing to gain on itself.
+    gain_low: lower bound of the segmentation's gain, which must be above 0. segment_gain_high: upper bound of each segment's
+    own, which must be at least 0. Neither is asked of a single segment, which has nothing to gain on itself.
     """
-    one_segment = len(gain.segments) == 1
+    if len(segment_gain_high) == 1:
+        return [True]
+    return [bool(gain_low > 0 and high >= 0) for high in segment_gain_high]
+
+
+def verdicts(cycles: PurchaseCycles, has_gain: Sequence[bool], thresholds: VerdictThresholds) -> list[Verdict]:
+    """The verdict of each group in `has_gain`; cycles: figures of shape (groups,) in the same order, or of more groups."""
     return [
         verdict(
             two_gap_members=float(cycles.two_gap_members[segment]),
             member_agreement=float(cycles.member_agreement[segment]),
             return_probability=float(cycles.return_probability[segment]),
             interval_icc=float(cycles.interval_icc[segment]),
-            has_gain=one_segment or (gain.gain_low > 0 and bool(gain.segment_gain_high[segment] >= 0)),
+            has_gain=gains,
             thresholds=thresholds,
         )
-        for segment in range(len(gain.segments))
+        for segment, gains in enumerate(has_gain)
     ]
 
 

@@ -172,29 +172,37 @@ def refine(
     refused: set[int] = set()
     while waiting := [node for node in mixed_of(current) if node not in refused]:
         node = waiting[0]
-        children = children_of(node)
-        if children is None:
-            reason = "mixed, but the tree divides it no further"
-        elif min(map(share_of, children)) < gates.smallest_share:
-            reason = "mixed, but a part would be too small"
+        finer, reason = _split(current, node, gain_of, children_of(node), share_of, refusals_of, gates)
+        log.append(Split(node, finer is not None, reason))
+        if finer is None:
+            refused.add(node)
         else:
-            finer = tuple(sorted((set(current) - {node}) | set(children)))
-            if refusals := refusals_of(finer):
-                log.append(
-                    Split(node, False, f"mixed, but {len(finer)} segments are not eligible: {'; '.join(refusals)}")
-                )
-                refused.add(node)
-                continue
-            now, then = gain_of(current), gain_of(finer)
-            rise, error = then.gain - now.gain, gain_difference_se(then, now)
-            if rise > error:
-                log.append(Split(node, True, f"mixed; in two the gain rises by {_points(rise)}, {_error(error)}"))
-                current = finer
-                continue
-            reason = f"mixed, but in two the gain changes by {_points(rise)} only, {_error(error)}"
-        log.append(Split(node, False, reason))
-        refused.add(node)
+            current = finer
     return current, log
+
+
+def _split(
+    cut: tuple[int, ...],
+    node: int,
+    gain_of: Callable[[Sequence[int]], CandidateGain],
+    children: tuple[int, int] | None,
+    share_of: Callable[[int], float],
+    refusals_of: Callable[[Sequence[int]], list[str]],
+    gates: Gates,
+) -> tuple[tuple[int, ...] | None, str]:
+    """The cut with the mixed node in two, or None where it stays whole; and why."""
+    if children is None:
+        return None, "mixed, but the tree divides it no further"
+    if min(map(share_of, children)) < gates.smallest_share:
+        return None, "mixed, but a part would be too small"
+    finer = tuple(sorted((set(cut) - {node}) | set(children)))
+    if refusals := refusals_of(finer):
+        return None, f"mixed, but {len(finer)} segments are not eligible: {'; '.join(refusals)}"
+    now, then = gain_of(cut), gain_of(finer)
+    rise, error = then.gain - now.gain, gain_difference_se(then, now)
+    if rise > error:
+        return finer, f"mixed; in two the gain rises by {_points(rise)}, {_error(error)}"
+    return None, f"mixed, but in two the gain changes by {_points(rise)} only, {_error(error)}"
 
 
 def _error(error: float) -> str:

@@ -10,6 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from habitue.models.bisecting_tree import Ints
 from habitue.models.segmentation import Segmentation
 
+LEAST_SHARED = 0.25  # of the smaller of two segments: with fewer customers in common one does not go on as the other
+
 
 def assign_ids(
     customers: DataFrame, cut: Ints, earlier_members: DataFrame | None, earlier: Segmentation | None
@@ -35,9 +37,14 @@ def assign_ids(
 
 
 def match(count: int, overlap: dict[tuple[int, int], int], last_id: int) -> tuple[tuple[int, ...], int]:
-    """Ids for `count` segments from the customers shared by (segment, earlier id); new ids go on from `last_id`."""
+    """Ids for `count` segments from the customers shared by (segment, earlier id); new ids go on from `last_id`.
+
+    What is left over after the others were matched shares a few customers with almost any segment, and must not get its name.
+    """
     earlier_ids = sorted({earlier for _, earlier in overlap})
     table = np.array([[overlap.get((s, e), 0) for e in earlier_ids] for s in range(count)]).reshape(count, -1)
+    smaller = np.minimum(table.sum(axis=1, keepdims=True), table.sum(axis=0, keepdims=True))
+    table = np.where(table >= LEAST_SHARED * smaller, table, 0)
     rows, columns = linear_sum_assignment(table, maximize=True)
     matched = {int(r): earlier_ids[c] for r, c in zip(rows, columns, strict=True) if table[r, c] > 0}
     ids = []

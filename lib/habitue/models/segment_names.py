@@ -41,7 +41,11 @@ class Profile:
 
 
 def segment_names(profiles: Mapping[int, Profile], shop: Profile, earlier: Mapping[int, str]) -> dict[int, str]:
-    """A name per segment id. A segment that had a name keeps it; a new name differs from all others, past ones too."""
+    """A name per segment id. earlier: of every id that was ever named, whether or not it is still there.
+
+    A segment that had a name keeps it. A new name is one that no other id ever had: who reads a name in two snapshots
+    reads of one segment.
+    """
     names = {segment: earlier[segment] for segment in profiles if segment in earlier}
     options = {segment: _candidates(profiles[segment], shop) for segment in sorted(set(profiles) - set(names))}
     for segment, name in _told_apart(options, set(earlier.values())).items():

@@ -11,6 +11,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import reduce
+from operator import and_
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +25,7 @@ from habitue.models.purchase_cycle import GapWeights, wang_chang_curve
 from habitue.models.scaling import Scaling
 from habitue.models.silhouette import leaf_sums_of, silhouette_column
 
-MIN_GAPS = 3  # of a member, before its own rhythm is held against the group's
+MIN_GAPS = 3  # of a member, before its median is held against p10 and p90: a fifth of all gaps lie beyond them
 LEAST_DENSITY = 1e-4  # of a gap that a group's curve has no mass at: unlikely, not impossible
 
 
@@ -46,7 +48,8 @@ class Segmentation:
     them. cycles: likewise. last_id: the largest id ever given. silhouette: of these segments, the mean over this
     snapshot's customers; gain: the choosing half's; fitted_silhouette, fitted_gain: the same two in the snapshot that the
     model was trained for. newest_fit_as_of: of the newest fit known, whether or not it is this one. chosen_count: segments
-    before the refinement. summary: the choice in words. notes: what the run's summary says of it.
+    before the refinement. summary: the choice in words. notes: what the run's summary says of it. names: (id, name) of
+    every segment of earlier snapshots, of those that are gone too.
     """
 
     as_of: date
@@ -70,6 +73,7 @@ class Segmentation:
     summary: str
     decisions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    names: tuple[tuple[int, str], ...] = ()
 
     scorer: ClassVar[str] = "habitue.models.segment_scorer"  # the module that scores with the document alone
 
@@ -131,7 +135,8 @@ class Segmentation:
         values["cycles"] = tuple(SegmentCycle(**c) for c in values["cycles"])
         for name in {"nodes", "ids", "decisions", "notes"} & values.keys():
             values[name] = tuple(values[name])
-        values["segment_gains"] = tuple(tuple(g) for g in values["segment_gains"])
+        for name in {"segment_gains", "names"} & values.keys():
+            values[name] = tuple(tuple(of_segment) for of_segment in values[name])
         try:
             return cls(**values)
         except TypeError as error:
@@ -169,8 +174,8 @@ def place(model: Segmentation, customers: DataFrame) -> DataFrame:
     """Who belongs where: (customer_id, segment_id, membership, silhouette), one row a customer.
 
     customers: customer_id, the features, gaps_days, gap_count, gap_median_days. membership: `core`; `fringe` (nearer to another
-    segment, or a median gap outside p10-p90), moved to the neighbour where distance and cycle both favour it;
-    `outside` (a median gap that no segment has), which keeps its nearest segment.
+    segment, or of several gaps the median outside p10-p90), moved to the neighbour where distance and cycle both favour it;
+    `outside` (a median gap below p1 or above p99 of every segment), which keeps its nearest segment.
     """
     with_leaves = model.with_leaves(customers)
     if len(model.nodes) == 1:
@@ -201,12 +206,12 @@ def _with_neighbours(model: Segmentation, customers: DataFrame) -> DataFrame:
             "neighbour": F.col("scores.neighbour"),
         }
     )
-    nearer = (F.col("silhouette") < 0) & (F.col("gap_count") >= MIN_GAPS)
-    return named.withColumn("moves", F.coalesce(nearer & (_log_odds(model) > 0), F.lit(False)))
+    both_favour_it = (F.col("silhouette") < 0) & (_log_odds(model) > 0)
+    return named.withColumn("moves", F.coalesce(both_favour_it, F.lit(False)))
 
 
 def _log_odds(model: Segmentation) -> Column:
-    """Log-likelihood of the member's gaps in the neighbour's curve less that in its own."""
+    """Log-likelihood of the member's gaps in the neighbour's curve less that in its own; 0 without a gap."""
     longest = len(model.cycles[0].densities) - 1
     logs = F.array(*(F.lit([float(np.log(max(d, LEAST_DENSITY))) for d in cycle.densities]) for cycle in model.cycles))
 
@@ -219,27 +224,16 @@ def _log_odds(model: Segmentation) -> Column:
 
 
 def _membership(model: Segmentation) -> Column:
-    with_cycle = [c for c in model.cycles if not np.isnan(c.p99_days)]
     median, speaks = F.col("gap_median_days"), F.col("gap_count") >= MIN_GAPS
-    if not with_cycle:
-        outside = F.lit(False)
-    else:
-        fits_one = _any(median.between(c.p1_days, c.p99_days) for c in with_cycle)
-        outside = speaks & ~fits_one
+    # One gap is enough here: p1 and p99 of every segment leave out so few that whoever has one there is no clear member.
+    misfits = [~median.between(c.p1_days, c.p99_days) for c in model.cycles if not np.isnan(c.p99_days)]
+    outside = F.coalesce(reduce(and_, misfits), F.lit(False)) if misfits else F.lit(False)
     lows = F.array(*(F.lit(_known(c.p10_days)) for c in model.cycles)).cast("array<double>")
     highs = F.array(*(F.lit(_known(c.p90_days)) for c in model.cycles)).cast("array<double>")
     low, high = F.element_at(lows, F.col("segment") + 1), F.element_at(highs, F.col("segment") + 1)
     other_rhythm = speaks & F.coalesce((median < low) | (median > high), F.lit(False))
     nearer_to_other = F.coalesce(F.col("silhouette") < 0, F.lit(False))
     return F.when(outside, "outside").when(nearer_to_other | other_rhythm, "fringe").otherwise("core")
-
-
-def _any(conditions: Any) -> Column:
-    found: Sequence[Column] = list(conditions)
-    result = found[0]
-    for condition in found[1:]:
-        result = result | condition
-    return result
 
 
 def _known(value: float) -> float | None:

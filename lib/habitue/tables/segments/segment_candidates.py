@@ -15,7 +15,7 @@ from pyspark.sql.types import StructType
 from habitue.config import SegmentSettings
 from habitue.models.bisecting_kmeans import fit_distributed
 from habitue.models.bisecting_tree import BisectingTree, Floats
-from habitue.models.cycle_verdict import VerdictThresholds, verdicts
+from habitue.models.cycle_verdict import VerdictThresholds, supported, verdicts
 from habitue.models.gap_sums import gap_weights, hash_group, member_sums
 from habitue.models.held_out_gain import CandidateGain, gain_difference_se
 from habitue.models.purchase_cycle import cycle_limit, purchase_cycles
@@ -24,7 +24,7 @@ from habitue.models.segment_choice import Candidate, Choice, Gates, Split, choos
 from habitue.models.segment_fit import Evidence, gates_of, gather, judge, segments_of
 from habitue.models.segment_identity import assign_ids
 from habitue.models.segment_watch import carried_forward, ends_promotion, refit_proposal, why_carried_forward
-from habitue.models.segmentation import Segmentation, segment_cycles, single_leaf_tree
+from habitue.models.segmentation import Segmentation, SegmentCycle, segment_cycles, single_leaf_tree
 from habitue.models.silhouette import leaf_sums_of, mean_silhouettes_distributed
 from habitue.table import Table, as_of_column, column
 
@@ -46,6 +46,7 @@ def build(
     model_path: str,
     earlier_segmentation: Segmentation | None,
     earlier_segment_members: DataFrame | None,
+    earlier_segments: DataFrame | None,
     promoted_segmentation: Segmentation | None,
 ) -> Selection:
     published = customers_of(customer_features, customer_history)
@@ -96,7 +97,8 @@ def build(
             **measured,
         )
     notes = tuple(f"segments: {text}" for text in (model.summary, proposal) if text)
-    model = replace(model, fit_day=fitted[1] or as_of, notes=notes)
+    names = _names_so_far(earlier_segmentation, earlier_segments)
+    model = replace(model, fit_day=fitted[1] or as_of, notes=notes, names=names)
     rows = _rows(as_of, candidates, choice, evidence, tree, gates, model, proposal)
     frame = _work_fit_features.sparkSession.createDataFrame(rows, TABLE.schema)
     return Selection(model, frame, reused is None and ends_promotion(segments.refit, promoted_segmentation, as_of))
@@ -108,6 +110,16 @@ def customers_of(customer_features: DataFrame, customer_history: DataFrame) -> D
     return customer_features.join(gaps, "customer_id", "inner").withColumn(
         "open_gap_days", F.col("days_since_last_order")
     )
+
+
+def _names_so_far(earlier: Segmentation | None, earlier_segments: DataFrame | None) -> tuple[tuple[int, str], ...]:
+    """The name of every segment that an earlier snapshot had. Those that are gone are kept, for a model that is promoted
+    again brings them back."""
+    names = dict(earlier.names) if earlier else {}
+    if earlier_segments is not None:
+        rows = earlier_segments.select("segment_id", "name").collect()
+        names |= {row["segment_id"]: row["name"] for row in rows}
+    return tuple(sorted(names.items()))
 
 
 def _refit_proposal(model: Segmentation, segments: SegmentSettings) -> str | None:
@@ -192,13 +204,14 @@ def _leaf_customers(customers: DataFrame, leaf_count: int) -> Floats:
 
 
 def _sample(customers: DataFrame, columns: list[str], most: int, total: int) -> Floats:
-    """At most about `most` customers by a hash of their id, in a fixed order."""
+    """At most `most` customers, those of the smallest hashes of their id, in a fixed order."""
     if not columns:
         return np.zeros((0, 0))
     buckets = 1_000_000
     kept = buckets if total <= most else int(buckets * most / total)
-    in_sample = F.pmod(F.xxhash64("customer_id", F.lit("sample")), F.lit(buckets)) < kept
-    chosen = customers.where(in_sample).select("customer_id", *columns).toPandas().sort_values("customer_id")
+    bucket = F.pmod(F.xxhash64("customer_id", F.lit("sample")), F.lit(buckets)).alias("bucket")
+    about_most = customers.select("customer_id", bucket, *columns).where(F.col("bucket") < kept).toPandas()
+    chosen = about_most.sort_values(["bucket", "customer_id"]).head(most).sort_values("customer_id")
     values: Floats = chosen[columns].to_numpy(dtype=np.float64)
     return values
 
@@ -218,7 +231,8 @@ class Judged:
         """The nodes of the cut whose verdict, by the choosing half's gain, is `mixed`."""
         segments = segments_of(self.tree, tuple(nodes))
         found = purchase_cycles(self.weights.by_segment(segments), self.members.by_segment(segments), self.limit)
-        says = verdicts(found, self.gain(nodes), self.thresholds)
+        gain = self.gain(nodes)
+        says = verdicts(found, supported(gain.gain_low, list(gain.segment_gain_high)), self.thresholds)
         return [node for node, verdict in zip(nodes, says, strict=True) if verdict == "mixed"]
 
     def gain(self, nodes: Sequence[int]) -> CandidateGain:
@@ -240,7 +254,7 @@ class Judged:
 
         return refine(nodes, self.gain, self.mixed, self.tree.children_of, share_of, refusals_of, gates)
 
-    def cycles(self, nodes: tuple[int, ...]):  # type: ignore[no-untyped-def]
+    def cycles(self, nodes: tuple[int, ...]) -> tuple[SegmentCycle, ...]:
         segments = segments_of(self.tree, nodes)
         return segment_cycles(self.weights.total(axis=1).by_segment(segments), self.limit)
 

@@ -23,10 +23,11 @@ def build(
     earlier_segmentation: Segmentation | None,
     earlier_segment_members: DataFrame | None,
 ) -> DataFrame:
+    """The moves since any one earlier snapshot, whose model and members are given; a run gives the newest."""
     if earlier_segmentation is None or earlier_segment_members is None:
         raise NotApplicable("there is no earlier snapshot to compare with")
     now = segment_members.select("customer_id", F.col("segment_id").alias("now"))
-    then = earlier_segment_members.select("customer_id", F.col("segment_id").alias("then"), "as_of")
+    then = earlier_segment_members.select("customer_id", F.col("segment_id").alias("then"))
     is_refit = segmentation.trained_as_of != earlier_segmentation.trained_as_of
     if is_refit:
         customers = customers_of(customer_features, customer_history)
@@ -37,7 +38,7 @@ def build(
         by_old_model = now.withColumnRenamed("now", "between")
     revenue = customer_features.select("customer_id", F.col("amount_365d").alias("revenue"))
     known = by_old_model.join(revenue, "customer_id", "inner")
-    by_behaviour = _moves(then.drop("as_of").join(known, "customer_id", "full"), "then", "between", "behaviour")
+    by_behaviour = _moves(then.join(known, "customer_id", "full"), "then", "between", "behaviour")
     moves = by_behaviour
     if is_refit:
         moves = by_behaviour.unionByName(_moves(known.join(now, "customer_id", "inner"), "between", "now", "re-fit"))

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from habitue.config import SegmentSettings
-from habitue.models.cycle_verdict import is_regular, verdict
+from habitue.models.cycle_verdict import Verdict, is_regular, supported, verdicts
 from habitue.models.gap_sums import gap_weights, hash_group, member_sums
 from habitue.models.purchase_cycle import GapWeights, PurchaseCycles, cycle_limit, purchase_cycles, wang_chang_curve
 from habitue.models.segment_names import Profile, segment_names
@@ -39,7 +39,6 @@ def build(
     segmentation: Segmentation,
     as_of: date,
     segments: SegmentSettings,
-    earlier_segments: DataFrame | None,
 ) -> DataFrame:
     members = segment_members.select("customer_id", "segment_id", "membership").join(
         customers_of(customer_features, customer_history), "customer_id", "inner"
@@ -52,12 +51,13 @@ def build(
     names = segment_names(
         {s: _profile(figures[s], float(cycles.cycle_days[i])) for i, s in enumerate(ids)},
         _profile(shop, float(cycles.cycle_days[-1])),
-        _earlier_names(earlier_segments),
+        dict(segmentation.names),
     )
+    says = _verdicts(cycles, ids, segmentation, segments)
     rules = _rules(members, shop, ids, segments.seed)
     curves = _curves(weights, cycle_limit(span))
     rows = [
-        _row(as_of, s, i, figures[s], shop, cycles, segmentation, segments, names[s], rules[s], curves[i])
+        _row(as_of, s, i, figures[s], shop, cycles, segmentation, segments, says[i], names[s], rules[s], curves[i])
         for i, s in enumerate(ids)
     ]
     ordered = [tuple(row[name] for name in TABLE.columns) for row in rows]
@@ -100,10 +100,11 @@ def _profile(row: Row, cycle_days: float) -> Profile:
     )
 
 
-def _earlier_names(earlier: DataFrame | None) -> dict[int, str]:
-    if earlier is None:
-        return {}
-    return {row["segment_id"]: row["name"] for row in earlier.select("segment_id", "name").collect()}
+def _verdicts(cycles: PurchaseCycles, ids: list[int], model: Segmentation, settings: SegmentSettings) -> list[Verdict]:
+    """The verdict of each of `ids`, by the gains of the half that did not choose."""
+    highs = [high for _, _, high in model.segment_gains]
+    has_gain = dict(zip(model.ids, supported(model.published_gain_low, highs), strict=True))
+    return verdicts(cycles, [has_gain[s] for s in ids], thresholds_of(settings))
 
 
 def _rules(members: DataFrame, shop: Row, ids: list[int], seed: int) -> dict[int, Rule]:
@@ -137,21 +138,13 @@ def _row(
     cycles: PurchaseCycles,
     model: Segmentation,
     settings: SegmentSettings,
+    says: Verdict,
     name: str,
     rule: Rule,
     curve: list[tuple[int, float]],
 ) -> dict[str, Any]:
-    gain = dict(zip(model.ids, model.segment_gains, strict=True)).get(segment, (np.nan,) * 3)
-    one_segment = len(model.ids) == 1
+    gain = dict(zip(model.ids, model.segment_gains, strict=True))[segment]
     thresholds = thresholds_of(settings)
-    says = verdict(
-        two_gap_members=float(cycles.two_gap_members[i]),
-        member_agreement=float(cycles.member_agreement[i]),
-        return_probability=float(cycles.return_probability[i]),
-        interval_icc=float(cycles.interval_icc[i]),
-        has_gain=one_segment or (model.published_gain_low > 0 and gain[2] >= 0),
-        thresholds=thresholds,
-    )
     comes_back = bool(cycles.return_probability[i] > cycles.return_probability[-1])
     revenue_share = float(figures["revenue"] / shop["revenue"]) if figures["revenue"] and shop["revenue"] else None
     values: dict[str, Any] = {
@@ -233,7 +226,11 @@ TABLE = Table(
         [
             as_of_column(),
             column("segment_id", "int", "The segment; the id survives re-fits."),
-            column("name", "string", "A name by rules over its figures against the shop's."),
+            column(
+                "name",
+                "string",
+                "A name by rules over its figures against the shop's when it was new; no other id gets it.",
+            ),
             column("description", "string", "Who they are, in one sentence."),
             column("customers", "bigint", "Members."),
             column("core_customers", "bigint", "Members that clearly belong there."),
@@ -249,7 +246,7 @@ TABLE = Table(
             column(
                 "is_loyal",
                 "boolean",
-                "At least half are loyal, and they return more than the shop's customers do (a single segment: half are loyal).",
+                "At least half are loyal, and they return more than the shop's customers do; so never of a single segment.",
             ),
             column("rule", "string", "In words, a shallow tree that reproduces the membership."),
             _optional("rule_fidelity", "F1 of the rule on customers that it was not learned from."),
