@@ -13,6 +13,7 @@ DEV = [
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",
     "jsonschema>=4",
+    "setuptools>=70.1",  # builds the wheel that the tests look into; older ones need another package for it
     "websocket-client>=1.8",
     "ruff>=0.9",
     "mypy>=1.14",

@@ -281,5 +281,7 @@ def _assert_features(store: Store, shop: SmallShop) -> None:
         assert row["is_loyal"] == (recent[customer] >= threshold)
     known = {c[0]: c for c in shop.customers}
     for customer, row in found.items():
-        assert row["numeric_attributes"] == {"age": float(known[customer][2])}
+        answer, age = known[customer][1:3]
+        consent = {"consent_mail": float(answer == "yes")} if answer else {}
+        assert row["numeric_attributes"] == {"age": float(age), **consent}
         assert row["text_attributes"] == {"city": known[customer][3]}

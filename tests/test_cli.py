@@ -13,10 +13,13 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 from rich.console import Console
-from small_shop import ORDER_HEADER, SmallRun, small_shop, write_csv
+from small_shop import ORDER_HEADER, SmallRun, assert_second_reader, small_shop, write_csv
 
 from habitue.cli import main
+from habitue.config import resolve
 from habitue.progress import ConsoleProgress
+from habitue.store import Store
+from habitue.tables import by_name
 
 FOUNDATION = "order_lines,orders,features"
 
@@ -186,6 +189,68 @@ def test_init_and_run(
     assert "missing_customer_id" in paragraph and "max_quarantined_share" in paragraph
     again = outcome(capsys, "sql", query, "--warehouse", "w", "--format", "csv")
     assert again[:2] == (0, said)
+
+
+PAID = ("order_id", "customer_id", "ordered_at", "product_id", "amount", "currency")
+TWENTY = [(f"o{i}", f"c{i % 4}", f"2024-01-{i:02}", f"p{i % 3}", "10.00", "EUR") for i in range(1, 21)]
+
+
+def twenty_orders(folder: Path, *changed: tuple[str, ...]) -> str:
+    """A configuration, without settings of its own but these, for twenty orders of which the last ones are `changed`."""
+    path = write_csv(folder / "orders.csv", PAID, [*TWENTY[: 20 - len(changed)], *changed])
+    settings = {"sources": {"orders": {"path": path}}, "warehouse": str(folder / "w"), "tracking": {"uri": None}}
+    (folder / "shop.yml").write_text(yaml.safe_dump(settings))
+    return str(folder / "shop.yml")
+
+
+def test_two_currencies_are_refused_until_there_is_a_rate(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, spark: SparkSession
+) -> None:
+    config = twenty_orders(tmp_path)
+    some = ("run", "--config", config, "--only", "order_lines,orders")
+    worth = ("sql", "SELECT sum(amount) AS amount FROM orders", "--config", config, "--format", "csv")
+    assert outcome(capsys, *some)[0] == 0
+    assert outcome(capsys, *worth)[:2] == (0, "amount\n200.0000\n")
+    twenty_orders(tmp_path, ("o20", "c0", "2024-01-20", "p2", "10.00", "USD"))
+    code, _, paragraph = outcome(capsys, "run", "--config", config)
+    assert code == 3 and "amounts are in EUR, USD" in paragraph and "currency_rates" in paragraph
+    assert outcome(capsys, *worth)[:2] == (0, "amount\n200.0000\n")  # nothing was changed, and `runs` says why
+    query = "SELECT detail FROM runs WHERE status = 'refused'"
+    code, told, _ = outcome(capsys, "sql", query, "--config", config, "--format", "json")
+    assert code == 0 and "amounts are in EUR, USD" in told
+    rates = ("--set", "shop.currency=EUR", "--set", "currency_rates.USD=0.5")
+    assert outcome(capsys, *some, *rates)[0] == 0
+    assert outcome(capsys, *worth)[:2] == (0, "amount\n195.0000\n")  # 19 x 10 + 10 x 0.5
+
+
+def test_orders_of_2099_are_set_aside_or_refused_by_their_share(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, spark: SparkSession
+) -> None:
+    """At the gate as it comes, 5 %: of twenty orders two are too many, one is not."""
+    late = [(f"o{i}", "c0", "2099-01-01", "p2", "10.00", "EUR") for i in (19, 20)]
+    config = twenty_orders(tmp_path, *late)
+    arguments = ("run", "--config", config, "--now", "2024-06-01T00:00:00")
+    code, _, paragraph = outcome(capsys, *arguments)
+    assert code == 3, paragraph
+    assert "2 of 20 rows (10.0%) cannot be used (future_ordered_at 2)" in paragraph
+    assert "max_quarantined_share is 5.0%" in paragraph
+    assert {path.name for path in (tmp_path / "w").iterdir()} == {"_work_orders", "runs"}
+
+    twenty_orders(tmp_path, late[1])
+    code, said, paragraph = outcome(capsys, *arguments)  # the whole run
+    assert code == 0, paragraph
+    assert "As of 2024-01-20" in said and "20 rows in = 19 kept + 0 merged + 1 quarantined" in said
+    query = "SELECT errors, get_json_object(raw_row, '$.ordered_at') AS written FROM quarantine"
+    code, aside, _ = outcome(capsys, "sql", query, "--config", config, "--format", "json")
+    assert (code, json.loads(aside)) == (0, {"errors": ["future_ordered_at"], "written": "2099-01-01"})
+    store = Store(spark, resolve(config).config)
+    checked = assert_second_reader(store)
+    assert {"segments", "segment_members", "segment_candidates", "purchase_patterns", "cohort_retention"} <= checked
+    assert {"cohort_retention_by", "cohort_retention_weekly", "segment_retention", "item_journeys"} <= checked
+    told = {
+        row["table_name"]: row["detail"] for row in store.read(by_name()["runs"]).where("status = 'skipped'").collect()
+    }
+    assert all(told[name] for name in ("sends", "loyalty_scores", "response_scores"))
 
 
 def test_tables_and_answers(capsys: pytest.CaptureFixture[str], small_run: SmallRun, tmp_path: Path) -> None:

@@ -53,10 +53,10 @@ def rows(folder: Path) -> list[str]:
 
 @pytest.mark.timeout(2 * SECONDS)
 def test_console_script_and_spark_submit_leave_the_same_tables(tmp_path: Path) -> None:
-    orders = small_shop().write(tmp_path / "shop")["orders"]
+    sources = {name: {"path": path} for name, path in small_shop().write(tmp_path / "shop").items()}
     file = tmp_path / "shop.yml"
     settings = {"tracking": {"uri": None}, "spark": {"driver_memory": "1g", "shuffle_partitions": 4}}
-    file.write_text(yaml.safe_dump({"sources": {"orders": {"path": orders}}, **settings}))
+    file.write_text(yaml.safe_dump({"sources": sources, **settings}))
     console, submitted = tmp_path / "console", tmp_path / "submitted"
     options = [
         "--config",
@@ -74,7 +74,7 @@ def test_console_script_and_spark_submit_leave_the_same_tables(tmp_path: Path) -
     said = started([*submit, str(PROJECT / "jobs" / "run_all.py"), *options, "--set", f"warehouse={submitted}"])
     assert "customer_features" in said
     names = [t.name for t in TABLES if t.name != "runs" and (console / t.name).exists()]
-    assert {"orders", "quarantine", "customer_features"} <= set(names)
+    assert {*sources, "order_lines", "quarantine", "customer_history", "customer_features"} <= set(names)
     assert names == [t.name for t in TABLES if t.name != "runs" and (submitted / t.name).exists()]
     for name in names:
         assert rows(console / name) == rows(submitted / name), name

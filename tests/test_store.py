@@ -6,17 +6,19 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
+from killed_runs import Killed
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 from small_shop import SmallRun, assert_second_reader, configured
 
 from habitue.errors import HabitueError
-from habitue.store import DuplicateKeys, Store
+from habitue.store import USER_METADATA, DuplicateKeys, Store
 from habitue.table import ContractError, Table, as_of_column, column
 
 FIRST, SECOND = date(2024, 1, 1), date(2024, 2, 1)
@@ -137,13 +139,88 @@ def test_a_snapshot_is_replaced_and_removed_alone(store: Store, spark: SparkSess
     assert content(store) == BOTH
 
 
-def test_commits_name_their_run(store: Store, spark: SparkSession) -> None:
-    described = Store(spark, configured(store.warehouse, {})).describe(THINGS)
-    assert described is not None
-    assert (described.run_id, described.rows) == ("first", 3)
-    history = DeltaTable(store.path("things")).history()
-    written = [json.loads(h["userMetadata"])["run_id"] for h in history if h["operation"] == "WRITE"]
-    assert written and set(written) == {"first"}
+def test_every_commit_names_its_run(spark: SparkSession, tmp_path: Path) -> None:
+    """Statements too, for which the session's setting serves: it is afterwards what it was."""
+    store = Store(spark, configured(tmp_path, {}), "r7")
+    spark.conf.set(USER_METADATA, "somebody else's")
+    try:
+        store.write(THINGS, things(spark, FIRST, [("a", 1)]), FIRST)
+        assert spark.conf.get(USER_METADATA) == "somebody else's"
+    finally:
+        spark.conf.unset(USER_METADATA)
+    with pytest.raises(DuplicateKeys):
+        store.write(THINGS, things(spark, FIRST, [("a", 1), ("a", 2)]), FIRST)
+    assert spark.conf.get(USER_METADATA, None) is None
+    store.remove_snapshot(THINGS, FIRST)
+    store.write_work("orders", things(spark, FIRST, [("a", 1)]))
+    assert [h["operation"] for h in history(store, "things")] == ["CREATE TABLE", "WRITE", "WRITE", "RESTORE", "WRITE"]
+    assert {h["userMetadata"] for h in [*history(store, "things"), *history(store, "_work_orders")]} == {
+        '{"run_id": "r7"}'
+    }
+    described = Store(spark, configured(tmp_path, {})).describe(THINGS)
+    assert described is not None and (described.version, described.run_id, described.rows) == (4, "r7", 0)
+
+
+def history(store: Store, name: str) -> list[dict[str, Any]]:
+    """Every commit, the oldest first, read without Spark."""
+    return sorted(DeltaTable(store.path(name)).history(), key=lambda commit: commit["version"])
+
+
+def test_every_commit_of_a_run_names_it(small_run: SmallRun, spark: SparkSession) -> None:
+    store = Store(spark, small_run.config)
+    names = {folder.parent.name for folder in Path(store.warehouse).glob("*/_delta_log")}
+    assert {*small_run.result.written, "runs", *(f"_work_{source}" for source in small_run.config.sources)} == names
+    for name in names:
+        commits = [(h["operation"], h.get("userMetadata")) for h in history(store, name)]
+        assert commits and {said for _, said in commits} == {'{"run_id": "small"}'}, (name, commits)
+
+
+def test_commits_of_others_name_no_run(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(spark, configured(tmp_path, {}), "r")
+    store.write(THINGS, things(spark, FIRST, [("a", 1)]), FIRST)
+    spark.conf.set(USER_METADATA, "tidied up")
+    try:
+        spark.sql(f"ALTER TABLE {store.reference('things')} SET TBLPROPERTIES ('delta.appendOnly' = 'false')")
+    finally:
+        spark.conf.unset(USER_METADATA)
+    described = store.describe(THINGS)
+    assert described is not None and (described.version, described.run_id) == (2, None)
+
+
+def test_a_kill_before_repeated_keys_are_taken_back(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dead(*_: Any) -> None:
+        raise Killed
+
+    store = Store(spark, configured(tmp_path, {}), "killed")
+    store.write(THINGS, things(spark, SECOND, [("a", 3)]), SECOND)
+    monkeypatch.setattr(store, "_take_back", dead)
+    with pytest.raises(Killed):
+        store.write(THINGS, things(spark, FIRST, [("a", 1), ("a", 2), ("b", 1)]), FIRST)
+    assert len(content(store)) == 4
+    following = Store(spark, configured(tmp_path, {}), "following")
+    assert following.take_back_duplicates(THINGS)
+    assert content(store) == [BOTH[2]]
+    assert not following.take_back_duplicates(THINGS)
+    assert history(store, "things")[-1]["userMetadata"] == '{"run_id": "following"}'
+
+
+def test_a_kill_while_a_table_is_created(spark: SparkSession, tmp_path: Path) -> None:
+    """Delta makes the folder of its log first, then the first commit under another name."""
+    log = tmp_path / "things" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / ".00000000000000000000.json.0a1b.tmp").write_text("{")
+    store = Store(spark, configured(tmp_path, {}), "r")
+    assert store.write(THINGS, things(spark, FIRST, [("a", 1)]), FIRST) == 1
+    # What is not ours is never removed.
+    other = tmp_path / "mine" / "_delta_log"
+    other.mkdir(parents=True)
+    (tmp_path / "mine" / "thesis.txt").write_text("ten years of work")
+    mine = Table("mine", THINGS.grain, THINGS.key, THINGS.schema, build)
+    with pytest.raises(Exception, match="mine"):
+        store.create(mine)
+    assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
 def test_views_give_the_newest_snapshot(store: Store, spark: SparkSession) -> None:

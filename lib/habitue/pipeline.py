@@ -5,6 +5,7 @@ from __future__ import annotations
 import graphlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from types import UnionType
@@ -14,10 +15,10 @@ from pydantic import BaseModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from habitue import __version__
 from habitue.config import Config, nearest
 from habitue.errors import DataRefused, HabitueError, NotApplicable, UsageError
 from habitue.registry import TrackedModel
+from habitue.run_record import RunRecord
 from habitue.sources.intake import Account, Intake, take_in
 from habitue.store import WORK_PREFIX, Store
 from habitue.table import Table
@@ -63,6 +64,12 @@ class Step:
         }
 
     @property
+    def earlier(self) -> list[str]:
+        """Earlier snapshots that the build reads where there are any."""
+        parameters = self.tables[0].parameters.items()
+        return [n for n, p in parameters if _is_frame(p.annotation) and n.startswith(EARLIER_PREFIX)]
+
+    @property
     def models(self) -> list[str]:
         """Fitted models of this as-of that the build scores with."""
         return [n for n in self.tables[0].parameters if n in _MODELS]
@@ -80,6 +87,14 @@ class RunResult:
     seconds: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a step read: the Delta version of each table, and the rows of all of them."""
+
+    versions: Mapping[str, int]
+    rows: int
 
 
 def steps(tables: Sequence[Table] = TABLES) -> list[Step]:
@@ -131,14 +146,18 @@ class Run:
     def __init__(self, store: Store, config: Config, now: datetime, progress: Progress, run_id: str):
         self.store, self.config, self.now, self.progress = store, config, now, progress
         self.result = RunResult(run_id)
-        self._rows: list[dict[str, Any]] = []
+        self._record = RunRecord(store, config, now, run_id)
         self._versions: dict[str, int] = {}
+        self._earlier_days: dict[str, date | None] = {}
+        self._settled: set[str] = set()
+        self._there: set[str] = set()  # tables that this run reads and does not write: asking again costs a job each
         self._intake: Intake | None = None
         self._tracking = Tracking(config)
 
     def execute(self, as_of: date | None, only: Iterable[str] = ()) -> RunResult:
         """Take in the sources, then build every step; whatever happens, `runs` tells of it."""
         plan = select_steps(only)
+        self.result.as_of = as_of
         try:
             if any(name.startswith(JUDGED_PREFIX) for step in plan for name in _frame_names(step)):
                 self._take_in(as_of)
@@ -147,8 +166,11 @@ class Run:
                 self.progress.stage(area)
                 for step in members:
                     self._run_step(step)
-        finally:
-            self._write_runs()
+        except BaseException:
+            with suppress(Exception):  # what went wrong first is what has to be said
+                self._record.write(self.result.as_of)
+            raise
+        self._record.write(self.result.as_of)
         return self.result
 
     def _take_in(self, as_of: date | None) -> None:
@@ -157,11 +179,11 @@ class Run:
         try:
             self._intake = take_in(self.store, self.config, self.now, self._took_in, as_of)
         except DataRefused as error:
-            self._note("sources", "refused", time.monotonic() - started, detail=str(error))
+            self._record.note("sources", "refused", time.monotonic() - started, detail=str(error))
             raise
         except BaseException as error:
             said = str(error)[:2000] or type(error).__name__
-            self._note("sources", "failed", time.monotonic() - started, detail=said)
+            self._record.note("sources", "failed", time.monotonic() - started, detail=said)
             raise
         self.result.accounts = self._intake.accounts
         self.result.currency = self._intake.currency
@@ -183,16 +205,18 @@ class Run:
             f"kept {account.kept}, merged {account.merged}, quarantined {account.quarantined} {dict(account.reasons)}"
         )
         name = f"raw_{account.source}"
-        self._note(name, "taken_in", seconds, rows_in=account.rows_in, rows_out=account.kept, detail=detail)
+        self._record.note(name, "taken_in", seconds, rows_in=account.rows_in, rows_out=account.kept, detail=detail)
 
     def _run_step(self, step: Step) -> None:
         assert self.result.as_of is not None
         started = time.monotonic()
-        missing = self._missing(step)
         try:
+            self._settle(step)
+            missing = self._missing(step)
             if missing is not None:
                 raise NotApplicable(missing)
             arguments = self._arguments(step)
+            read = Read(self._input_versions(step), self._rows_in(step))
             built = step.build(**arguments)
             for table in step.tables:
                 frame = built if isinstance(built, DataFrame) else getattr(built, table.name)
@@ -200,25 +224,46 @@ class Run:
                     self.store.save_model(table.model[0], self.result.as_of, getattr(built, table.model[0]).to_json())
                 rows = self.store.write(table, frame, self.result.as_of)
                 self.store.publish_latest_view(table)
-                self._written(step, table, rows, time.monotonic() - started)
+                self._written(table, read, rows, time.monotonic() - started)
                 started = time.monotonic()
             for table in (t for t in step.tables if t.model):
                 self._made_model(step, table, built, arguments)
+            if not isinstance(built, DataFrame):
+                self.result.notes.extend(getattr(built, "notes", ()))
         except NotApplicable as reason:
             for table in step.tables:
                 self._skip(table, str(reason), time.monotonic() - started)
         except BaseException as error:  # an interruption, too
             said = str(error)[:2000] or type(error).__name__
-            self._note(step.name, "failed", time.monotonic() - started, detail=said)
+            unwritten = [table.name for table in step.tables if table.name not in self.result.written]
+            self._record.note([*unwritten, step.name][0], "failed", time.monotonic() - started, detail=said)
             raise
+
+    def _settle(self, step: Step) -> None:
+        """Look at tables that this run meets for the first time: what `runs` does not vouch for was written by a run that was
+        killed, maybe before it looked for keys that occur twice. Then that is taken back."""
+        plain = (n.removeprefix(EARLIER_PREFIX).removeprefix(PROMOTED_PREFIX) for n in step.tables[0].parameters)
+        tables = [*step.tables, *(_HOMES[name] for name in plain if name in _HOMES)]
+        for table in tables:
+            if table.name in self._settled:
+                continue
+            self._settled.add(table.name)
+            if not self.store.exists(table.name) or self._record.vouches_for(table.name, self._version(table.name)):
+                continue
+            self._record.distrust(table.name)
+            if self.store.take_back_duplicates(table):
+                del self._versions[table.name]
+                self.result.notes.append(f"{table.name}: a run was stopped while it wrote; its rows were taken back")
 
     def _missing(self, step: Step) -> str | None:
         """Why the step cannot run: an input that it needs was left out or is not configured."""
         for name, optional in step.inputs.items():
-            if optional or name == ALL_JUDGED or self._is_available(name):
+            if optional or self._is_available(name):
                 continue
             if name.startswith(JUDGED_PREFIX):
                 return NOT_CONFIGURED.format(name.removeprefix(JUDGED_PREFIX))
+            if (source := self._dropped_source(name)) is not None:
+                return NOT_CONFIGURED.format(source)
             return self.result.skipped.get(name, f"there is no table {name} yet")
         return None
 
@@ -226,12 +271,32 @@ class Run:
         assert self.result.as_of is not None
         if name.startswith(JUDGED_PREFIX):
             return self._intake is not None and name.removeprefix(JUDGED_PREFIX) in self._intake.judged
+        if name.startswith(EARLIER_PREFIX):
+            return self._earlier_day(_TABLES_BY_NAME[name.removeprefix(EARLIER_PREFIX)]) is not None
         if name in self.result.written:
             return True
-        if name in self.result.skipped:
+        if name in self.result.skipped or self._dropped_source(name) is not None:
             return False
         table = _TABLES_BY_NAME[name]
-        return self.store.has_snapshot(table, self.result.as_of) if table.is_snapshot else self.store.exists(name)
+        if name not in self._there and (
+            self.store.has_snapshot(table, self.result.as_of) if table.is_snapshot else self.store.exists(name)
+        ):
+            self._there.add(name)
+        return name in self._there
+
+    def _dropped_source(self, name: str) -> str | None:
+        """The source of a clean table that the configuration no longer names: what is there is of an earlier one."""
+        made_of = [n for n in _TABLES_BY_NAME[name].parameters if n.startswith(JUDGED_PREFIX) and n != ALL_JUDGED]
+        sources = [n.removeprefix(JUDGED_PREFIX) for n in made_of]
+        gone = [source for source in sources if source not in self.config.sources]
+        return gone[0] if gone and self.config.sources else None
+
+    def _earlier_day(self, table: Table) -> date | None:
+        """The as-of of the table's newest snapshot before this run's; asked once, as it costs a job."""
+        assert self.result.as_of is not None
+        if table.name not in self._earlier_days:
+            self._earlier_days[table.name] = self.store.newest_before(table, self.result.as_of)
+        return self._earlier_days[table.name]
 
     def _arguments(self, step: Step) -> dict[str, Any]:
         """A value for each parameter of the build: by name for tables and the as-of, by type for settings."""
@@ -258,7 +323,7 @@ class Run:
         assert self.result.as_of is not None
         if name.startswith(EARLIER_PREFIX):
             table = _TABLES_BY_NAME[name.removeprefix(EARLIER_PREFIX)]
-            day = self.store.newest_before(table, self.result.as_of)
+            day = self._earlier_day(table)
             return None if day is None else self.store.read(table, day)
         if not self._is_available(name):
             return None
@@ -302,7 +367,7 @@ class Run:
         plain = name.removeprefix(EARLIER_PREFIX)
         table = _MODELS[plain]
         is_earlier = name != plain
-        day = self.store.newest_before(table, self.result.as_of) if is_earlier else self.result.as_of
+        day = self._earlier_day(table) if is_earlier else self.result.as_of
         text = self.store.load_model(plain, day) if day else None
         if text is None and not is_earlier:
             raise HabitueError(
@@ -316,22 +381,43 @@ class Run:
         model = table.model[1].from_json(text) if text and table.model else None
         return model if model is not None and model.as_of < self.result.as_of else None
 
-    def _written(self, step: Step, table: Table, rows: int, seconds: float) -> None:
+    def _written(self, table: Table, read: Read, rows: int, seconds: float) -> None:
         self.result.written[table.name] = rows
         self.result.seconds[table.name] = seconds
-        inputs = self._input_versions(step)
-        self._versions[table.name] = self.store.version(table.name)
-        self._note(table.name, "written", seconds, rows_out=rows, inputs=inputs, version=self._versions[table.name])
+        version = self._versions[table.name] = self.store.version(table.name)
+        self._record.note(
+            table.name, "written", seconds, rows_in=read.rows, rows_out=rows, inputs=read.versions, version=version
+        )
         if not table.is_hidden:
             self.progress.table(table.name, rows, seconds)
 
+    def _read_by(self, step: Step) -> list[str]:
+        """The inputs of a step that are there, as its parameters name them; all sources one by one."""
+        names = [n for n in (*step.inputs, *step.earlier) if self._is_available(n)]
+        if ALL_JUDGED in step.tables[0].parameters and self._intake:
+            names += [f"{JUDGED_PREFIX}{source}" for source in self._intake.judged]
+        return names
+
     def _input_versions(self, step: Step) -> dict[str, int]:
         """The Delta version of each table that the step reads."""
-        read = [n for n in step.inputs if n != ALL_JUDGED and self._is_available(n)]
-        if ALL_JUDGED in step.inputs and self._intake:
-            read += [f"{JUDGED_PREFIX}{source}" for source in self._intake.judged]
-        tables = [WORK_PREFIX + n.removeprefix(JUDGED_PREFIX) if n.startswith(JUDGED_PREFIX) else n for n in read]
-        return {name: self._version(name) for name in tables}
+        tables = (name.removeprefix(EARLIER_PREFIX) for name in self._read_by(step))
+        hidden = (WORK_PREFIX + n.removeprefix(JUDGED_PREFIX) if n.startswith(JUDGED_PREFIX) else n for n in tables)
+        return {name: self._version(name) for name in hidden}
+
+    def _rows_in(self, step: Step) -> int:
+        """The rows of all inputs of the step, added up."""
+        return sum(self._rows_of(name) for name in self._read_by(step))
+
+    def _rows_of(self, name: str) -> int:
+        """The rows of an input, as this run or an earlier one found them; counted only where no run has told."""
+        if name.startswith(JUDGED_PREFIX):
+            return self.result.accounts[name.removeprefix(JUDGED_PREFIX)].rows_in
+        if name in self.result.written:
+            return self.result.written[name]
+        table = _TABLES_BY_NAME[name.removeprefix(EARLIER_PREFIX)]
+        day = self._earlier_day(table) if name.startswith(EARLIER_PREFIX) else self.result.as_of
+        told = self._record.rows_told(table, day)
+        return self.store.read(table, day if table.is_snapshot else None).count() if told is None else told
 
     def _version(self, name: str) -> int:
         if name not in self._versions:
@@ -342,46 +428,14 @@ class Run:
         assert self.result.as_of is not None
         self.result.skipped[table.name] = reason
         self.store.remove_snapshot(table, self.result.as_of)
-        self._note(table.name, "skipped", seconds, detail=reason)
+        self._record.note(table.name, "skipped", seconds, detail=reason)
         if not table.is_hidden:
             self.progress.skipped(table.name, reason)
-
-    def _note(
-        self,
-        name: str,
-        status: str,
-        seconds: float,
-        rows_in: int | None = None,
-        rows_out: int | None = None,
-        inputs: Mapping[str, int] | None = None,
-        version: int | None = None,
-        detail: str | None = None,
-    ) -> None:
-        self._rows.append(
-            {
-                "run_id": self.result.run_id,
-                "table_name": name,
-                "as_of": self.result.as_of,
-                "status": status,
-                "rows_in": rows_in,
-                "rows_out": rows_out,
-                "seconds": round(seconds, 3),
-                "input_versions": dict(inputs or {}),
-                "output_version": version,
-                "config_hash": self.config.fingerprint,
-                "code_version": __version__,
-                "started_at": self.now,
-                "detail": detail,
-            }
-        )
-
-    def _write_runs(self) -> None:
-        if self._rows:
-            self.store.append(runs.TABLE, [{**row, "as_of": row["as_of"] or self.result.as_of} for row in self._rows])
 
 
 _TABLES_BY_NAME = {table.name: table for table in TABLES}
 _MODELS = {table.model[0]: table for table in TABLES if table.model}
+_HOMES = {**_TABLES_BY_NAME, **_MODELS}  # a parameter of a build -> the table that it is, or was made beside
 
 
 def _frame_names(step: Step) -> list[str]:

@@ -6,29 +6,25 @@ A table is created from its contract before its first write, since a plain write
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField
 
 from habitue.config import Config, is_uri
+from habitue.ddl import create_statement
 from habitue.errors import HabitueError
 from habitue.table import SNAPSHOT_COLUMN, Table
 
 WORK_PREFIX = "_work_"  # hidden tables, which are no part of what is published
-# Published tables stay readable by every Delta reader, so nothing that raises the reader version is switched on.
-TABLE_PROPERTIES = {
-    "delta.minReaderVersion": "1",
-    "delta.minWriterVersion": "3",  # CHECK constraints
-    "delta.enableDeletionVectors": "false",
-    "delta.columnMapping.mode": "none",
-}
+# What Delta writes into the commit of a statement; of the writes it is an option.
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 class DuplicateKeys(HabitueError):
@@ -90,10 +86,10 @@ class Store:
 
     def _is_there(self, name: str) -> bool:
         try:
-            self.spark.sql(f"DESCRIBE DETAIL {self.reference(name)}").select("format").collect()
+            (found,) = self.spark.sql(f"DESCRIBE DETAIL {self.reference(name)}").select("format").collect()
         except AnalysisException:
             return False
-        return True
+        return str(found["format"]).lower() == "delta"  # of a folder that is no table it tells too
 
     def read(self, table: Table, as_of: date | None = None) -> DataFrame:
         """The table's rows; of a snapshot table those of `as_of`; of a table of events those known before `as_of`."""
@@ -161,9 +157,16 @@ class Store:
         except Exception as error:
             raise _explained(table, error) from error
         last = self._last_commit(table.name)
-        self._refuse_duplicates(table, as_of, int(last["version"]))
+        self._refuse_duplicates(table, as_of)
         self._versions[table.name] = int(last["version"])
         return int(last["operationMetrics"].get("numOutputRows", 0))  # Delta leaves it out where no row was written
+
+    def take_back_duplicates(self, table: Table) -> bool:
+        """Take back the newest commit if keys occur twice: its run was killed before it looked. Returns whether that was so."""
+        if not table.key or self._repeated(table, table.key).isEmpty():
+            return False
+        self._take_back(table)
+        return True
 
     def write_work(self, source: str, frame: DataFrame) -> DataFrame:
         """Keep the judged rows of a source in the hidden table `_work_<source>`, and read them back from there."""
@@ -194,15 +197,8 @@ class Store:
         if self.exists(table.name):
             self._check_stored_contract(table)
             return False
-        columns = ",\n  ".join(_column_ddl(f) for f in table.schema.fields)
-        # As properties the CHECKs come with the table, in one commit; a statement for each would take a second each.
-        checks = {f"delta.constraints.{name}": condition for name, condition in table.checks.items()}
-        properties = ", ".join(f"'{k}' = '{_quoted(v)}'" for k, v in {**TABLE_PROPERTIES, **checks}.items())
-        partitions = f"PARTITIONED BY ({SNAPSHOT_COLUMN})" if table.is_snapshot else ""
-        self.spark.sql(
-            f"CREATE TABLE {self.reference(table.name)} (\n  {columns}\n) USING DELTA {partitions}\n"
-            f"COMMENT '{_quoted(table.grain)}' TBLPROPERTIES ({properties})"
-        )
+        self._clear_broken_off(table.name)
+        self._execute(create_statement(table, self.reference(table.name)))
         self._found.add(table.name)
         return True
 
@@ -217,10 +213,8 @@ class Store:
         if not self.exists(table.name):
             return None
         last = self._last_commit(table.name)
-        metadata = last["userMetadata"]
-        run_id = json.loads(metadata).get("run_id") if metadata else None
         rows = self.spark.table(self.reference(table.name)).count()
-        return Version(int(last["version"]), last["timestamp"], rows, run_id)
+        return Version(int(last["version"]), last["timestamp"], rows, _run_of(last["userMetadata"]))
 
     def register_views(self, tables: Iterable[Table]) -> list[str]:
         """Make every table there is, and its `_latest`, a name that SQL of this session knows; returns the names."""
@@ -259,18 +253,59 @@ class Store:
     def _last_commit(self, name: str) -> Row:
         return self.spark.sql(f"DESCRIBE HISTORY {self.reference(name)} LIMIT 1").collect()[0]
 
-    def _refuse_duplicates(self, table: Table, as_of: date | None, version: int) -> None:
+    def _execute(self, statement: str) -> None:
+        """Run a statement so that its commit names the run, for which it has no option: Delta asks the session's settings.
+
+        They are as they were right after it. Where a platform lets nobody set this one, as serverless compute does, only
+        the commits of the writes name the run.
+        """
+        conf = self.spark.conf
+        try:
+            before = conf.get(USER_METADATA, None)
+            conf.set(USER_METADATA, self._metadata())
+        except PySparkException:
+            self.spark.sql(statement).collect()
+            return
+        try:
+            self.spark.sql(statement).collect()
+        finally:
+            if before is None:
+                conf.unset(USER_METADATA)
+            else:
+                conf.set(USER_METADATA, before)
+
+    def _refuse_duplicates(self, table: Table, as_of: date | None) -> None:
         """Look for keys that occur twice in what was just written; where there are, go back to the version before."""
         keys = [c for c in table.key if not (table.is_snapshot and c == SNAPSHOT_COLUMN)]
         if not keys:
             return
-        written = self.read(table, as_of if table.is_snapshot else None)
-        repeated = written.groupBy(*keys).agg(F.count(F.lit(1)).alias("rows")).where("rows > 1")
+        repeated = self._repeated(table, keys, as_of)
         if repeated.isEmpty():
             return
         message = _duplicates_message(table, repeated, keys)
-        self.spark.sql(f"RESTORE TABLE {self.reference(table.name)} TO VERSION AS OF {version - 1}").collect()
+        self._take_back(table)
         raise DuplicateKeys(message)
+
+    def _repeated(self, table: Table, keys: Sequence[str], as_of: date | None = None) -> DataFrame:
+        """The keys that occur more than once, with their number of `rows`: of one snapshot, or of the whole table."""
+        written = self.read(table, as_of if table.is_snapshot else None)
+        return written.groupBy(*keys).agg(F.count(F.lit(1)).alias("rows")).where("rows > 1")
+
+    def _take_back(self, table: Table) -> None:
+        """Make the table what it was before its newest commit."""
+        version = int(self._last_commit(table.name)["version"])
+        self._versions.pop(table.name, None)
+        self._execute(f"RESTORE TABLE {self.reference(table.name)} TO VERSION AS OF {version - 1}")
+
+    def _clear_broken_off(self, name: str) -> None:
+        """Remove a local folder with a Delta log and no commit: a kill within CREATE leaves one, and Delta refuses it."""
+        folder = Path(self.path(name))
+        if self.catalog or is_uri(self.path(name)) or not folder.is_dir():
+            return
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        is_log_alone = [path.name for path in folder.iterdir()] == ["_delta_log"]
+        if is_log_alone and all(path.name.startswith(".") for path in files):  # what Delta had not yet renamed
+            shutil.rmtree(folder)
 
     def _check_stored_contract(self, table: Table) -> None:
         """Refuse to write into a table that an older or newer Habitué created with other columns."""
@@ -295,6 +330,16 @@ def _duplicates_message(table: Table, repeated: DataFrame, keys: list[str]) -> s
     )
 
 
+def _run_of(metadata: str | None) -> str | None:
+    """The run that a commit's metadata name; None where somebody else committed."""
+    try:
+        said = json.loads(metadata or "null")
+    except ValueError:
+        return None
+    run_id: str | None = said.get("run_id") if isinstance(said, dict) else None
+    return run_id
+
+
 def _explained(table: Table, error: Exception) -> HabitueError:
     """A failed write in one paragraph: constraint violations name the rule, everything else its first line."""
     text = str(error)
@@ -302,16 +347,6 @@ def _explained(table: Table, error: Exception) -> HabitueError:
     rule = next((line for line in lines if "DELTA_NOT_NULL" in line or "DELTA_VIOLATE" in line), None)
     what = rule or (lines[0] if lines else type(error).__name__)
     return HabitueError(f"Table {table.name} could not be written: {what[:600]}")
-
-
-def _column_ddl(field: StructField) -> str:
-    comment = _quoted(field.metadata.get("comment", ""))
-    null = "" if field.nullable else " NOT NULL"
-    return f"`{field.name}` {field.dataType.simpleString()}{null} COMMENT '{comment}'"
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _absolute(path: str) -> str:

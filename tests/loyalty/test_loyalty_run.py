@@ -12,7 +12,7 @@ from loyalty_shops import AS_OF
 from predicted_shop import CAMPAIGNS, CUSTOMERS, QUICK, write
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from small_shop import configured, run
+from small_shop import assert_second_reader, configured, run
 
 from habitue.config import Config
 from habitue.models.prediction_record import PredictionRecord
@@ -53,6 +53,11 @@ def test_scores_are_written_and_the_summary_says_what_was_done(done: Done) -> No
     assert "version 1 of habitue-loyalty, @champion" in notes and "version 1 of habitue-response, @champion" in notes
     assert "the history is too short for 90 days" in notes and "looks ahead 30 days" in notes
     assert "does not hold them" not in notes  # MLflow's copies are whole
+
+
+def test_another_reader_finds_the_same_scores(done: Done) -> None:
+    checked = assert_second_reader(done.store)
+    assert {"loyalty_scores", "loyalty_evaluation", "response_scores", "response_evaluation"} <= checked
 
 
 def test_a_coming_campaign_without_known_sends_is_scored_for_everybody(done: Done) -> None:

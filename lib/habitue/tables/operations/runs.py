@@ -26,7 +26,13 @@ TABLE = Table(
                 nullable=True,
             ),
             column("status", "string", "written, skipped, failed, refused, or taken_in for a source."),
-            column("rows_in", "bigint", "Rows of a source as read; NULL for tables.", nullable=True),
+            column(
+                "rows_in",
+                "bigint",
+                "Rows read. Of a table, those of its inputs added up, before any filter: sources as they came, tables that "
+                "carry as_of in the one snapshot that was read, other tables whole; NULL where nothing was built.",
+                nullable=True,
+            ),
             column("rows_out", "bigint", "Rows written; for a source the rows kept.", nullable=True),
             column("seconds", "double", "Time from reading to written."),
             column("input_versions", "map<string,bigint>", "Delta version of each table that was read."),
