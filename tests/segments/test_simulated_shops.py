@@ -75,8 +75,9 @@ def test_two_rhythms_in_one_group_are_mixed_and_split(rhythms: Shop, spark: Spar
 def test_one_mixed_segment_stays_one_where_the_gates_refused_every_division(
     rhythms: Shop, spark: SparkSession, tmp_path: Path
 ) -> None:
-    """Refits need to agree in everything, which these do not; that the two halves gain much is then no matter."""
-    config = segments_settings(min_stability=1.0)
+    """Refits to samples of nine customers need to agree in everything, and do not; that two segments gain much is then no
+    matter."""
+    config = segments_settings(min_stability=1.0, stability_share=0.02)
     selection = select(tmp_path, rhythms.fit_features, rhythms.features, rhythms.history, config)
     rows = {row["segment_count"]: row for row in selection.segment_candidates.collect()}
     assert rows[2]["cycle_gain_low"] > 0 and not any(rows[count]["is_eligible"] for count in rows if count > 1)
