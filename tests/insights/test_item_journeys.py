@@ -97,7 +97,7 @@ def test_rounding_brings_no_adjusted_p_value_below_the_p_value():
         [(0, 1, "a", to_item, customers) for to_item, customers in (("a", 1), ("b", 1), ("c", 8))],
         columns=["segment_id", "step", "from_item", "to_item", "customers"],
     )
-    judged = item_journeys._judged(pairs)
+    judged = judge_pairs(pairs)
     largest = judged["p_value"].iloc[2]
     assert largest == pytest.approx(sum(comb(10, k) * 0.8**k * 0.2 ** (10 - k) for k in (8, 9, 10)))
     assert largest * 3 / 3 < largest

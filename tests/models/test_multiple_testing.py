@@ -43,3 +43,8 @@ def test_the_tail_of_a_binomial_by_hand():
     # Two or three of three at 1/4: 3 * 1/16 * 3/4 + 1/64 = 10/64. None or more is certain.
     assert popularity_p_values([2, 0], [3, 3], [0.25, 0.25]) == pytest.approx([10 / 64, 1])
     assert np.ndim(popularity_p_values(2, 3, 0.25)) == 0
+
+
+def test_rounding_brings_no_adjusted_p_value_below_its_own():
+    assert 0.0071 * 3 / 3 < 0.0071
+    assert list(benjamini_hochberg([0.0071] * 3)) == [0.0071] * 3

@@ -104,6 +104,18 @@ def test_same_rows_in_another_order_and_partitioning_give_the_same_scores(
     np.testing.assert_allclose(first["probability"], second["probability"], rtol=1e-9)
 
 
+def test_trees_of_rows_in_two_parts_are_the_same_each_time(
+    rows: DataFrame, fitted: dict[str, Propensity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sums have one sum whichever comes first, so many rows may be divided in two."""
+    monkeypatch.setattr(boosted_trees, "ROWS_TO_DIVIDE", 1)
+    once, again = (fit(given, FEATURES, SMALL_TREES, settings()) for given in (rows, rows.repartition(3)))
+    first, second = _scores(once, rows), _scores(again, rows)
+    assert (first["score"] == second["score"]).all()
+    # The rows were divided indeed: each part draws its own sample for a tree.
+    assert (first["score"] != _scores(fitted["gbt"], rows)["score"]).any()
+
+
 def test_trees_need_no_setting_for_arrow_and_no_number_of_cores(
     spark: SparkSession, rows: DataFrame, fitted: dict[str, Propensity]
 ) -> None:

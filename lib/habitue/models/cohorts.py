@@ -58,12 +58,17 @@ def activity(orders: DataFrame, period: Period) -> DataFrame:
 
 
 def cohort_cells(
-    active: DataFrame, customers: DataFrame, period: Period, as_of: date, groups: Sequence[str] = ()
+    active: DataFrame,
+    customers: DataFrame,
+    records: DataFrame,
+    period: Period,
+    as_of: date,
+    groups: Sequence[str] = (),
 ) -> DataFrame:
     """Every cell of every cohort, of each segment and of everyone, empty ones too.
 
     active: as `activity` gives it. customers: customer_id, segment_id, first_purchase_day, has_amounts, and `groups`;
-    a customer may stand in several groups, one row each.
+    a customer may stand in several groups, one row each. records: one row, records_begin: the first day that is known of.
     Gives segment_id, `groups`, cohort (date), number, customers, retained, retention, orders, revenue, average_value,
     cumulative_value, is_complete. What was ordered before the first purchase counts in period 0.
     """
@@ -71,7 +76,7 @@ def cohort_cells(
     keys = ["segment_id", *groups, "cohort"]
     cells = _grid(started, keys, period, as_of).join(_filled(active, started, keys, period), [*keys, "number"], "left")
     summed = _with_everyone(cells, [*groups, "cohort", "number"])
-    return _figures(summed, ["segment_id", *groups, "cohort"], period, as_of)
+    return _figures(summed.crossJoin(F.broadcast(records)), ["segment_id", *groups, "cohort"], period, as_of)
 
 
 def _grid(started: DataFrame, keys: Sequence[str], period: Period, as_of: date) -> DataFrame:
@@ -110,8 +115,10 @@ def _with_everyone(cells: DataFrame, keys: Sequence[str]) -> DataFrame:
 
 def _figures(cells: DataFrame, keys: Sequence[str], period: Period, as_of: date) -> DataFrame:
     so_far = Window.partitionBy(*keys).orderBy("number")
-    complete = period.end(F.col("cohort"), F.col("number")) <= F.lit(as_of)
-    running = cells.withColumns({"total": F.sum("worth").over(so_far), "is_complete": complete})
+    is_over = period.end(F.col("cohort"), F.col("number")) <= F.lit(as_of)
+    # Later periods than a cohort's own begin after its first purchase, so within the records.
+    is_known = (F.col("number") > 0) | (F.col("cohort") >= F.col("records_begin"))
+    running = cells.withColumns({"total": F.sum("worth").over(so_far), "is_complete": is_over & is_known})
 
     def when_complete(value: Column) -> Column:
         return F.when(F.col("is_complete"), value)

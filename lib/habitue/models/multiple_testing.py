@@ -30,5 +30,6 @@ def benjamini_hochberg(p_values: ArrayLike, tests: int | None = None) -> Floats:
     order = np.argsort(p, kind="stable")
     scaled = p[order] * count / np.arange(1, len(p) + 1)
     adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(0, 1)
+    # p m / m may be rounded to a digit less than p.
+    adjusted[order] = np.maximum(np.minimum.accumulate(scaled[::-1])[::-1].clip(0, 1), p[order])
     return adjusted

@@ -67,7 +67,7 @@ def _loyal_window(loyal: LoyalSettings) -> Column:
 
 def _day_figures(buyers: DataFrame, as_of: date) -> DataFrame:
     """customer_id, and what its purchase days add up to: one row a customer, all windows by one grouping."""
-    days = buyers.select("*", F.explode("purchase_days").alias("bought")).select(
+    days = buyers.withColumn("bought", F.explode("purchase_days")).select(
         "customer_id",
         F.datediff(F.lit(as_of), "bought.day").alias("days_ago"),
         F.weekday("bought.day").alias("weekday"),
@@ -77,7 +77,7 @@ def _day_figures(buyers: DataFrame, as_of: date) -> DataFrame:
         "loyal_window_days",
     )
     ago = F.col("days_ago")
-    windows = [column for window in WINDOWS_DAYS for column in _window(window, ago <= window)]
+    windows = [figure for window in WINDOWS_DAYS for figure in _window(window, ago <= window)]
     in_look_back = ago <= F.col("__look_back")
     return days.groupBy("customer_id").agg(
         *windows,

@@ -12,15 +12,14 @@ from habitue.models.cohorts import Period, activity, cohort_cells
 from habitue.table import Table, as_of_column, column
 
 MONTH = Period("month")
-FIGURES_OF_COMPLETE_CELLS = ("retention", "average_value", "cumulative_value")
 
 
 def build(
     _work_known_orders: DataFrame, customer_history: DataFrame, segment_members: DataFrame, as_of: date
 ) -> DataFrame:
     customers = starters(customer_history, segment_members)
-    cells = cohort_cells(activity(_work_known_orders, MONTH), customers, MONTH, as_of)
-    return wholly_observed(cells, customer_history).select(
+    cells = cohort_cells(activity(_work_known_orders, MONTH), customers, records(customer_history), MONTH, as_of)
+    return cells.select(
         F.lit(as_of).alias("as_of"),
         "segment_id",
         F.col("cohort").alias("cohort_month"),
@@ -37,17 +36,9 @@ def starters(customer_history: DataFrame, segment_members: DataFrame) -> DataFra
     return segment_members.select("customer_id", "segment_id").join(started, "customer_id", "inner")
 
 
-def wholly_observed(cells: DataFrame, customer_history: DataFrame) -> DataFrame:
-    """`cells` of `cohort_cells`, with those whose period began before the shop's records did marked as incomplete.
-
-    Only a cohort's own period can: its later ones begin after its first purchase.
-    """
-    records = customer_history.agg(F.min("first_order_day").alias("records_begin"))
-    is_whole = (F.col("number") > 0) | (F.col("cohort") >= F.col("records_begin"))
-    figures = {name: F.when(is_whole, F.col(name)) for name in FIGURES_OF_COMPLETE_CELLS}
-    return cells.crossJoin(F.broadcast(records)).withColumns(
-        {**figures, "is_complete": F.col("is_complete") & is_whole}
-    )
+def records(customer_history: DataFrame) -> DataFrame:
+    """One row, records_begin: the day of the shop's first order."""
+    return customer_history.agg(F.min("first_order_day").alias("records_begin"))
 
 
 def cell_columns(period: str) -> list[StructField]:

@@ -21,8 +21,8 @@ from habitue.tables.insights.cohort_retention import (
     MONTH,
     SEGMENT,
     cell_columns,
+    records,
     starters,
-    wholly_observed,
 )
 
 UNKNOWN = "(unknown)"
@@ -55,8 +55,9 @@ def build(
         raise NotApplicable("; ".join(absent))
     customers = starters(customer_history, segment_members).join(_pooled(values, top, kept), "customer_id", "inner")
     groups = ["attribute", "attribute_value"]
-    cells = cohort_cells(activity(_work_known_orders, MONTH), customers, MONTH, as_of, groups)
-    table = wholly_observed(cells, customer_history).select(
+    active = activity(_work_known_orders, MONTH)
+    cells = cohort_cells(active, customers, records(customer_history), MONTH, as_of, groups)
+    table = cells.select(
         F.lit(as_of).alias("as_of"),
         "segment_id",
         *groups,

@@ -15,8 +15,8 @@ from habitue.tables.insights.cohort_retention import (
     CELL_NAMES,
     SEGMENT,
     cell_columns,
+    records,
     starters,
-    wholly_observed,
 )
 
 WEEK = Period("week")
@@ -26,10 +26,10 @@ def build(
     _work_known_orders: DataFrame, customer_history: DataFrame, segment_members: DataFrame, as_of: date
 ) -> DataFrame:
     customers = starters(customer_history, segment_members)
-    cells = cohort_cells(activity(_work_known_orders, WEEK), customers, WEEK, as_of)
+    cells = cohort_cells(activity(_work_known_orders, WEEK), customers, records(customer_history), WEEK, as_of)
     # The ISO year of a week is the year of its Thursday, which the plain year of a date near New Year is not.
     iso_year = F.extract(F.lit("YEAROFWEEK"), F.col("cohort")).cast("int")
-    return wholly_observed(cells, customer_history).select(
+    return cells.select(
         F.lit(as_of).alias("as_of"),
         "segment_id",
         F.col("cohort").alias("cohort_week"),

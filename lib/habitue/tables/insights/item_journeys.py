@@ -34,7 +34,7 @@ def build(
     pairs = _pairs(customers, level, named).toArrow().to_pandas()
     if pairs.empty:
         raise NotApplicable("no customer has two purchase days in a row with a known item")
-    judged = _with_loyalty(_judged(pairs)).assign(as_of=as_of, item_level=level)
+    judged = _with_loyalty(judge_pairs(pairs)).assign(as_of=as_of, item_level=level)
     plain = judged.astype(object).where(judged.notna(), None)
     return _work_customer_items.sparkSession.createDataFrame(
         list(plain[TABLE.columns].itertuples(index=False, name=None)), TABLE.schema
@@ -100,13 +100,6 @@ def _pairs(customers: DataFrame, level: str, named: list[str]) -> DataFrame:
 
 def _pooled(item: Column, named: list[str]) -> Column:
     return F.when(item.isin(*named), item).when(item.isNotNull(), F.lit(OTHER))
-
-
-def _judged(pairs: pd.DataFrame) -> pd.DataFrame:
-    """`judge_pairs`, where rounding brings no adjusted p-value below the p-value: p m / m may be a digit less than p."""
-    judged = judge_pairs(pairs)
-    larger: pd.DataFrame = judged.assign(p_value_adjusted=judged[["p_value", "p_value_adjusted"]].max(axis="columns"))
-    return larger
 
 
 def _with_loyalty(pairs: pd.DataFrame) -> pd.DataFrame:

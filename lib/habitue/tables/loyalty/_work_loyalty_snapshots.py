@@ -151,11 +151,7 @@ TABLE = Table(
             column("plain_score", "double", "Purchase days in the last 90 days: the plain sort."),
             *(column(name, "double", said, nullable=True) for name, said in snapshots.NUMERIC_FEATURES.items()),
             *(column(name, "string", said, nullable=True) for name, said in snapshots.TEXT_FEATURES.items()),
-            column(
-                "numeric_attributes",
-                "map<string,double>",
-                "As in customer_features.",
-            ),
+            column("numeric_attributes", "map<string,double>", "As in customer_features."),
             column("text_attributes", "map<string,string>", "Its other attributes."),
         ]
     ),
