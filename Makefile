@@ -16,7 +16,7 @@ demo: .venv/.checked .data/completejourney/transactions.parquet ## sets everythi
 WORKERS := 2
 
 test: .venv/.checked data ## sets everything up, then passes the tests
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not connect and not soak"
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not connect and not soak"
 	$(BIN)/pytest -q -m connect # a Connect server cannot share a process with a classic session
 
 check: .venv/.installed ## style, types, and that the generated documents are up to date

@@ -11,9 +11,15 @@ from pyspark.sql import SparkSession
 from small_shop import AS_OF, SmallRun, configured, run, small_shop
 from spark_settings import SETTINGS
 
+from habitue.session import LOCAL_SETTINGS
+
+# The files that take longest, first: two processes share the files, and a long one at the end would leave one of them idle.
+LONGEST = ("test_pipeline.py", "test_cli.py", "test_launchers.py", "test_shop_with_products.py", "test_no_leak.py")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A Connect server and a classic session cannot share a process, so Connect's tests run only where asked for."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     if "connect" in config.option.markexpr:
         return
     for item in items:
@@ -26,7 +32,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     from delta import configure_spark_with_delta_pip
 
     os.environ["PYSPARK_PYTHON"] = sys.executable  # else the workers run whatever `python3` is
-    builder = SparkSession.builder.master("local[2]").config(map=SETTINGS)
+    java = {"spark.driver.extraJavaOptions": LOCAL_SETTINGS["spark.driver.extraJavaOptions"]}
+    builder = SparkSession.builder.master("local[2]").config(map={**SETTINGS, **java})
     # A fifth faster than adaptive plans, which the tests on Connect and of the launchers have.
     builder = builder.config(map={"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false"})
     builder = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("spark-warehouse")))

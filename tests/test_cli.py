@@ -208,7 +208,7 @@ def test_two_currencies_are_refused_until_there_is_a_rate(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, spark: SparkSession
 ) -> None:
     config = twenty_orders(tmp_path)
-    some = ("run", "--config", config, "--only", "order_lines,orders")
+    some = ("run", "--config", config, "--only", "order_lines", "--only", "orders")
     store = Store(spark, resolve(config).config)
     assert outcome(capsys, *some)[0] == 0
     assert worth(store) == Decimal(200)

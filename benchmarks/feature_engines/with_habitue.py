@@ -26,8 +26,11 @@ def compute(lines: Path, result: Path, as_of: date) -> None:
     config = resolve().config
     spark = get_session(config.spark)
     known = order_lines(spark.read.parquet(str(lines)), as_of)
-    history = customer_history.build(orders.build(known), known, as_of)
-    history_path, features_path = (f"{result.with_suffix('')}-{name}" for name in ("history", "features"))
+    orders_path, history_path, features_path = (
+        f"{result.with_suffix('')}-{name}" for name in ("orders", "history", "features")
+    )
+    orders.build(known).write.parquet(orders_path)
+    history = customer_history.build(spark.read.parquet(orders_path), known, as_of)
     history.select(*customer_history.TABLE.columns).write.parquet(history_path)
     features = customer_features.build(spark.read.parquet(history_path), as_of, config.features, config.loyal)
     features.write.parquet(features_path)

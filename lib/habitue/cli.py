@@ -108,7 +108,8 @@ def run(
         ),
     ] = None,
     only: Annotated[
-        str | None, typer.Option("--only", help="Areas or tables to build, by commas; others are read as they are.")
+        list[str] | None,
+        typer.Option("--only", help="Areas or tables to build, by commas or repeated; others are read as they are."),
     ] = None,
     sets: SetOption = None,
     now: Annotated[
@@ -126,7 +127,7 @@ def run(
         raise UsageError("Give --config, or --orders for a run without a configuration; not both.")
     resolved = _resolved_for_orders(orders, warehouse, sets) if orders else _resolved(config, warehouse, sets)
     day = _parse_day(as_of, "--as-of") if as_of else None
-    _run(resolved.config, day, _split(only), _parse_now(now))
+    _run(resolved.config, day, _split(",".join(only or ())), _parse_now(now))
 
 
 @app.command()

@@ -29,6 +29,12 @@ BOUGHT = [
     ("6", "a5", "ann", "2024-01-30", "pot", -1, "-9.00", None, "app"),
     ("7", "b1", "bob", "2024-02-29", "mug", 1, "7.00", None, None),
     ("8", "c1", "cat", "2024-02-01", "mug", -1, "-7.00", None, None),
+    # Dan brings back what was bought before the records begin; then a mug and a cup, equally dear, and more of other things.
+    ("9", "d1", "dan", "2024-02-01", "tea", -1, "-3.00", None, None),
+    ("10", "d2", "dan", "2024-02-03", "mug", 1, "7.00", None, None),
+    ("11", "d2", "dan", "2024-02-03", "cup", 1, "7.00", None, None),
+    ("12", "d2", "dan", "2024-02-03", None, 1, "50.00", None, None),
+    ("13", "d3", "dan", "2024-02-08", "pot", 1, "9.00", None, None),
 ]
 PRODUCTS = [("tea", "drink"), ("mug", "ware"), ("pot", "ware")]
 
@@ -90,6 +96,15 @@ def test_items_and_channels(history: dict[str, Row]) -> None:
     assert ann["products_last_bought"] == [date(2024, 1, 1), date(2024, 1, 5), date(2024, 1, 21)]
     assert ann["favourite_channel"] == "app"  # a2, a4, a5 against a1, a3
     assert history["bob"]["favourite_channel"] is None
+
+
+def test_the_first_item_is_of_the_first_day_on_which_a_named_product_was_bought(history: dict[str, Row]) -> None:
+    dan = history["dan"]
+    assert (dan["first_order_day"], dan["first_purchase_day"]) == (date(2024, 2, 1), date(2024, 2, 3))
+    assert (dan["first_item"], dan["favourite_item"], dan["product_count"]) == ("cup", "pot", 3)
+    assert dan["favourite_item_share"] == pytest.approx(9 / 23)
+    # The cup is of no category, so the pot's and the mug's is the only one.
+    assert (dan["category_count"], dan["favourite_category"]) == (1, "ware")
 
 
 def test_a_customer_who_only_brought_back_has_orders_and_no_purchase(history: dict[str, Row]) -> None:

@@ -277,7 +277,7 @@ TABLE = Table(
             column(
                 "first_item",
                 "string",
-                "Product of the largest amount, before returns, on the first day with an order.",
+                "Product of the largest amount, before returns, on the first day on which one was bought.",
                 nullable=True,
             ),
             column("favourite_item", "string", "Product of the largest amount.", nullable=True),

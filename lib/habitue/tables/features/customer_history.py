@@ -17,13 +17,14 @@ PURCHASE_DAYS = "array<struct<day:date,amount:decimal(18,4),discount:decimal(18,
 def build(
     _work_known_orders: DataFrame, order_lines: DataFrame, as_of: date, products: DataFrame | None = None
 ) -> DataFrame:
-    # Both inputs are set out by customer once; every later grouping is within a customer and moves no row again.
+    # Orders, and lines further down, are set out by customer once; every later grouping moves no row again.
     orders = _work_known_orders.repartition("customer_id")
     customers = _with_gaps(_per_customer(_per_day(orders)))
-    items = _items(order_lines.repartition("customer_id"), products)
+    items = _items(order_lines, products)
+    # Hash tables of one row a customer: joins by sorting would put their lists in order for it.
     return (
-        customers.join(items, "customer_id", "left")
-        .join(_channels(orders), "customer_id", "left")
+        customers.join(items.hint("shuffle_hash"), "customer_id", "left")
+        .join(_channels(orders).hint("shuffle_hash"), "customer_id", "left")
         .withColumn("as_of", F.lit(as_of))
     )
 
@@ -70,7 +71,9 @@ def _per_customer(per_day: DataFrame) -> DataFrame:
 def _channels(orders: DataFrame) -> DataFrame:
     named = orders.where(F.col("channel").isNotNull())
     per_channel = named.groupBy("customer_id", "channel").agg(F.count(F.lit(1)).alias("worth"))
-    return per_channel.groupBy("customer_id").agg(_favourite("channel").alias("favourite_channel"))
+    return per_channel.groupBy("customer_id").agg(
+        F.min(_ranked("worth", "channel"))["channel"].alias("favourite_channel")
+    )
 
 
 def _with_gaps(customers: DataFrame) -> DataFrame:
@@ -107,46 +110,58 @@ def _mean(values: str) -> Column:
 
 def _items(lines: DataFrame, products: DataFrame | None) -> DataFrame:
     """What a customer buys. Ties go to the smaller id. Where there are no amounts, lines are counted."""
-    bought = lines.where(F.col("product_id").isNotNull() & ~F.col("is_return"))
-    per_day = bought.groupBy("customer_id", "product_id", "order_day").agg(
-        F.coalesce(F.sum(units("amount")), F.count(F.lit(1)) * UNITS).alias("worth")
-    )
-    per_product = per_day.groupBy("customer_id", "product_id").agg(
-        F.sum("worth").alias("worth"),
-        F.max("order_day").alias("last_day"),
-        F.min(F.struct("order_day", (-F.col("worth")).alias("minus_worth"))).alias("first"),
-    )
-    items = per_product.groupBy("customer_id").agg(
-        F.count(F.lit(1)).cast("int").alias("product_count"),
-        F.min(F.struct("first", "product_id"))["product_id"].alias("first_item"),
-        _favourite("product_id").alias("favourite_item"),
-        _share_of_largest().alias("favourite_item_share"),
-        F.sort_array(F.collect_list("last_day")).alias("products_last_bought"),
-    )
-    return items.join(_categories(per_product, products), "customer_id", "left")
-
-
-def _categories(per_product: DataFrame, products: DataFrame | None) -> DataFrame:
-    if products is None:
-        nothing = {"category_count": F.lit(None).cast("int"), "favourite_category": F.lit(None).cast("string")}
-        return per_product.select("customer_id").limit(0).withColumns(nothing)
-    categories = products.where(F.col("category").isNotNull()).select("product_id", "category")
+    per_product = _per_product(lines.where(F.col("product_id").isNotNull() & ~F.col("is_return")))
     per_category = (
-        per_product.join(categories, "product_id", "inner")
+        _with_category(per_product, products)
         .groupBy("customer_id", "category")
-        .agg(F.sum("worth").alias("worth"))
+        .agg(
+            F.sum("worth").alias("worth"),
+            F.max("worth").alias("largest"),
+            F.count(F.lit(1)).alias("products"),
+            F.min(_ranked("worth_on_first_day", "product_id")).alias("first"),
+            F.min(_ranked("worth", "product_id")).alias("favourite"),
+            F.collect_list("last_day").alias("last_days"),
+        )
     )
     return per_category.groupBy("customer_id").agg(
-        F.count(F.lit(1)).cast("int").alias("category_count"), _favourite("category").alias("favourite_category")
+        F.sum("products").cast("int").alias("product_count"),
+        F.min("first")["product_id"].alias("first_item"),
+        F.min("favourite")["product_id"].alias("favourite_item"),
+        F.when(F.sum("worth") > 0, F.max("largest") / F.sum("worth")).alias("favourite_item_share"),
+        F.sort_array(F.flatten(F.collect_list("last_days"))).alias("products_last_bought"),
+        F.nullif(F.count("category").cast("int"), F.lit(0)).alias("category_count"),
+        F.min(_ranked("worth", "category"))["category"].alias("favourite_category"),
     )
 
 
-def _favourite(name: str) -> Column:
-    return F.min(F.struct((-F.col("worth")).alias("minus_worth"), name))[name]
+def _per_product(bought: DataFrame) -> DataFrame:
+    """One row per customer and product, by numbers alone, which Spark adds up in hash tables, without putting lines in order."""
+    worth = F.coalesce(units("amount"), F.lit(UNITS))
+    lines = bought.select("customer_id", "product_id", "order_day", worth.alias("worth"))
+    first_days = lines.groupBy("customer_id").agg(F.min("order_day").alias("first_day"))
+    is_first = F.col("order_day") == F.col("first_day")
+    return (
+        lines.repartition("customer_id")
+        .join(first_days.hint("shuffle_hash"), "customer_id", "inner")
+        .groupBy("customer_id", "product_id")
+        .agg(
+            F.sum("worth").alias("worth"),
+            F.sum(F.when(is_first, F.col("worth"))).alias("worth_on_first_day"),
+            F.max("order_day").alias("last_day"),
+        )
+    )
 
 
-def _share_of_largest() -> Column:
-    return F.when(F.sum("worth") > 0, F.max("worth") / F.sum("worth"))
+def _with_category(per_product: DataFrame, products: DataFrame | None) -> DataFrame:
+    if products is None:
+        return per_product.withColumn("category", F.lit(None).cast("string"))
+    return per_product.join(products.select("product_id", "category"), "product_id", "left")
+
+
+def _ranked(worth: str, item: str) -> Column:
+    """What the item of the largest worth is the smallest of; NULL without one of them, which no `min` takes."""
+    ranked = F.struct((-F.col(worth)).alias("minus_worth"), item)
+    return F.when(F.col(worth).isNotNull() & F.col(item).isNotNull(), ranked)
 
 
 TABLE = Table(
@@ -183,7 +198,7 @@ TABLE = Table(
             column(
                 "first_item",
                 "string",
-                "Product of the largest amount, before returns, on the first day with an order.",
+                "Product of the largest amount, before returns, on the first day on which one was bought.",
                 nullable=True,
             ),
             column("favourite_item", "string", "Product of the largest amount overall.", nullable=True),
