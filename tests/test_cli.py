@@ -236,8 +236,8 @@ def test_orders_of_2099_are_set_aside_or_refused_by_their_share(
     arguments = ("run", "--config", config, "--now", "2024-06-01T00:00:00")
     code, _, paragraph = outcome(capsys, *arguments)
     assert code == 3, paragraph
-    assert "2 of 20 rows (10.0%) cannot be used (future_ordered_at 2)" in paragraph
-    assert "max_quarantined_share is 5.0%" in paragraph
+    assert "2 of 20 rows (10.0 %) cannot be used (future_ordered_at 2)" in paragraph
+    assert "max_quarantined_share is 5.0 %" in paragraph
     assert {path.name for path in (tmp_path / "w").iterdir()} == {"_work_orders", "runs"}
 
     twenty_orders(tmp_path, late[1])

@@ -254,7 +254,7 @@ def test_the_commands_say_what_they_did(config: Config, capsys: pytest.CaptureFi
     assert "Version 1 of" in said and "Version 2 of" in said
     cli.main(["models", "list", *options])
     newest, oldest = capsys.readouterr().out.splitlines()[1:]
-    for text in ("2024-04-01", "what was known before 2023-11-01", "@champion", "0.50", "20.0%"):
+    for text in ("2024-04-01", "what was known before 2023-11-01", "@champion", "0.50", "20.0 %"):
         assert text in newest
     assert "2024-03-01" in oldest and "@" not in oldest
     with pytest.raises(SystemExit) as refused:

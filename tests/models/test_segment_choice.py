@@ -52,7 +52,7 @@ def one_segment() -> Candidate:
 @pytest.mark.parametrize(
     ("figures", "said"),
     [
-        ({"smallest_share": 0.049}, "smallest segment has 4.9% of the customers, under 5.0%"),
+        ({"smallest_share": 0.049}, "smallest segment has 4.9 % of the customers, under 5.0 %"),
         ({"stability": 0.74}, "refits agree only 0.740, under 0.75"),
         ({"lowest_jaccard": 0.59}, "found again only 0.590, under 0.6"),
         ({"stability": float("nan")}, "refits agree only nan"),
@@ -92,11 +92,11 @@ def test_the_fewest_within_chance_of_the_best_gain() -> None:
     assert choice.best_gain.segment_count == 6
     reasons = dict(zip([1, *counts], choice.reasons, strict=True))
     assert reasons[4] == (
-        "chosen: the fewest whose cycles gain as much as the best, but for chance: 11.1% on customers held out, "
-        "against 12.0% of 6 segments"
+        "chosen: the fewest whose cycles gain as much as the best, but for chance: 11.1 % on customers held out, "
+        "against 12.0 % of 6 segments"
     )
-    assert reasons[3] == "gains 10.5%: 1.5 points less than the best, where 1.0 points would not count"
-    assert reasons[7] == "gains 11.9%: no reason for more segments than 4"
+    assert reasons[3] == "gains 10.5 %: 1.5 points less than the best, where 1.0 points would not count"
+    assert reasons[7] == "gains 11.9 %: no reason for more segments than 4"
     assert choice.summary.startswith("4 segments: the fewest")
 
 
@@ -118,7 +118,7 @@ def test_an_ineligible_candidate_is_neither_chosen_nor_the_best() -> None:
     choice = choose(candidates, GATES)
     assert choice.segment_count == 2
     assert choice.best_gain.segment_count == 2
-    assert choice.reasons[1] == "chosen: their cycles gain the most, 5.0% on customers held out"
+    assert choice.reasons[1] == "chosen: their cycles gain the most, 5.0 % on customers held out"
 
 
 @pytest.mark.parametrize(

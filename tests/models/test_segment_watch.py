@@ -60,7 +60,7 @@ def test_falls_beyond_their_share_propose_a_refit() -> None:
     low = proposal(silhouette=0.39)
     assert low is not None and "the silhouette fell from 0.50 to 0.39" in low and "gain" not in low
     lost = proposal(gain=-0.05)
-    assert lost is not None and "cycles fell from 20.0% to -5.0%" in lost and "silhouette" not in lost
+    assert lost is not None and "cycles fell from 20.0 % to -5.0 %" in lost and "silhouette" not in lost
     assert low.startswith("a re-fit is proposed: since the fit of 2024-03-01 ")
     assert low.endswith("--set segments.refit=always")
 

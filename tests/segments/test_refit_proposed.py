@@ -149,7 +149,7 @@ def test_a_refit_is_proposed_in_the_notes_and_in_the_reason(shifted: Carried) ->
     kept = f"kept from the fit of {MADE}, segments.refit is never"
     proposal = (
         f"a re-fit is proposed: since the fit of {MADE} the silhouette fell from 0.50 to 0.30 and the gain of the "
-        f"segments' cycles fell from 20.0% to {shifted.model.gain:.1%}; run once with --set segments.refit=always"
+        f"segments' cycles fell from 20.0 % to {100 * shifted.model.gain:.1f} %; run once with --set segments.refit=always"
     )
     assert shifted.model.notes == (f"segments: {kept}", f"segments: {proposal}")
     rows = {row["segment_count"]: row for row in shifted.selection.segment_candidates.collect()}

@@ -161,7 +161,7 @@ def test_the_gate_leaves_excluded_rows_out_of_the_share() -> None:
     config = configured("unused", {"orders": "unused"})
     # 50 of 100 excluded; 2 of the other 50 are bad: 4 %, under the limit of 5 %.
     refuse_broken({"orders": account(100, 52, 50, {"status_excluded": 50, "missing_customer_id": 2})}, config)
-    with pytest.raises(DataRefused, match=r"3 of 50 rows \(6.0%\) cannot be used \(missing_customer_id 3\)"):
+    with pytest.raises(DataRefused, match=r"3 of 50 rows \(6.0 %\) cannot be used \(missing_customer_id 3\)"):
         refuse_broken({"orders": account(100, 53, 50, {"status_excluded": 50, "missing_customer_id": 3})}, config)
 
 
@@ -173,7 +173,7 @@ def test_the_gate_counts_every_copy(spark: SparkSession, tmp_path: Path) -> None
         "sends": write_csv(tmp_path / "sends.csv", ("campaign_id", "customer_id", "sent_at"), days),
     }
     config = configured(tmp_path / "warehouse", sources)
-    with pytest.raises(DataRefused, match=r"sources\.sends: 90 of 100 rows \(90\.0%\) cannot be used"):
+    with pytest.raises(DataRefused, match=r"sources\.sends: 90 of 100 rows \(90\.0 %\) cannot be used"):
         take_in(Store(spark, config), config, NOW, lambda *_: None)
 
 

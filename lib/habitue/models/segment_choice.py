@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from habitue.models.held_out_gain import CandidateGain, gain_difference_se
+from habitue.percent import percent
 
 NO_COMMON_CYCLE = "no common cycle: groups by value and recency"
 UNDIVIDED = "the customers are too few, or too much alike, to be divided"
@@ -48,7 +49,7 @@ class Candidate:
         found = []
         if self.smallest_share < gates.smallest_share:
             found.append(
-                f"its smallest segment has {self.smallest_share:.1%} of the customers, under {gates.smallest_share:.1%}"
+                f"its smallest segment has {percent(self.smallest_share)} of the customers, under {percent(gates.smallest_share)}"
             )
         if not self.stability >= gates.min_stability:
             found.append(f"refits agree only {self.stability:.3f}, under {gates.min_stability:g}")
@@ -110,10 +111,10 @@ def _fewest_within_error(eligible: Sequence[Candidate], best: Candidate, gates: 
     near = [c for c in eligible if c.gain.gain >= best.gain.gain - tolerance(c, best, gates)]
     chosen = min(near, key=lambda c: c.segment_count)
     if chosen is best:
-        return chosen, f"their cycles gain the most, {best.gain.gain:.1%} on customers held out"
+        return chosen, f"their cycles gain the most, {percent(best.gain.gain)} on customers held out"
     return chosen, (
-        f"the fewest whose cycles gain as much as the best, but for chance: {chosen.gain.gain:.1%} on customers held "
-        f"out, against {best.gain.gain:.1%} of {best.segment_count} segments"
+        f"the fewest whose cycles gain as much as the best, but for chance: {percent(chosen.gain.gain)} on customers held "
+        f"out, against {percent(best.gain.gain)} of {best.segment_count} segments"
     )
 
 
@@ -123,7 +124,7 @@ def _refused(candidate: Candidate, gates: Gates) -> str:
 
 
 def _reason_by_gain(candidate: Candidate, chosen: Candidate, best: Candidate, gates: Gates) -> str:
-    gain = f"gains {candidate.gain.gain:.1%}"
+    gain = f"gains {percent(candidate.gain.gain)}"
     if candidate.segment_count > chosen.segment_count:
         return f"{gain}: no reason for more segments than {chosen.segment_count}"
     short, allowed = best.gain.gain - candidate.gain.gain, tolerance(candidate, best, gates)

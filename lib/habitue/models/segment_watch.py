@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from habitue.models.segmentation import Segmentation
+from habitue.percent import percent
 
 HOW_TO_REFIT = "run once with --set segments.refit=always"
 
@@ -59,7 +60,7 @@ def refit_proposal(
     if fitted_silhouette > 0 and silhouette < fitted_silhouette * (1 - max_silhouette_fall):
         fallen.append(f"the silhouette fell from {fitted_silhouette:.2f} to {silhouette:.2f}")
     if fitted_gain >= min_gain and gain < fitted_gain * (1 - max_gain_fall):
-        fallen.append(f"the gain of the segments' cycles fell from {fitted_gain:.1%} to {gain:.1%}")
+        fallen.append(f"the gain of the segments' cycles fell from {percent(fitted_gain)} to {percent(gain)}")
     if not fallen:
         return None
     return f"a re-fit is proposed: since the fit of {trained_as_of} {' and '.join(fallen)}; {HOW_TO_REFIT}"

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from habitue.errors import UsageError
+from habitue.percent import percent
 from habitue.sources.encodings import WINDOWS, has_wide_units, python_name
 
 SAMPLE_LINES = 5_000
@@ -282,11 +283,15 @@ def _delimiter(text: str, quote: str, given: str | None) -> tuple[str, Finding]:
     # A timestamp holds a space itself: a column of bare times says that splitting at spaces cut timestamps apart.
     splits_times = any(all(":" in row[i] for row in rows[1:] if len(row) == width) for i in range(width))
     if width > 1 and same >= 0.95 and (best is None or (width > best[1] and not splits_times)):
-        return SPACES, Finding("delimiter", SPACES, "likely", f"runs of spaces split {same:.0%} of lines into {width}")
+        return SPACES, Finding(
+            "delimiter", SPACES, "likely", f"runs of spaces split {percent(same, 0)} of lines into {width}"
+        )
     if best is None:
         return ",", Finding("delimiter", ",", "guess", "no separator splits the lines into equal numbers of fields")
     certainty: Certainty = "certain" if len(scored) == 1 and best[4] == 1 else "likely"
-    return best[3], Finding("delimiter", best[3], certainty, f"splits {best[4]:.0%} of lines into {best[1]} fields")
+    return best[3], Finding(
+        "delimiter", best[3], certainty, f"splits {percent(best[4], 0)} of lines into {best[1]} fields"
+    )
 
 
 def _width(rows: list[list[str]]) -> tuple[int, float]:

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from habitue.config import Config
 from habitue.errors import DataRefused, HabitueError, UsageError
+from habitue.percent import percent
 from habitue.sources import SOURCE_NAMES, orders
 from habitue.sources.cleaning import COPIES, ERRORS, STATUS_EXCLUDED, finished, is_kept, judged, merged_by_key, rules_of
 from habitue.sources.reading import is_of_reading, is_sparks, read_raw, unreadable
@@ -107,7 +108,8 @@ def refuse_broken(accounts: Mapping[str, Account], config: Config) -> None:
             shown = ", ".join(f"{name} {count:,}" for name, count in reasons if name != STATUS_EXCLUDED)
             problems.append(
                 f"sources.{account.source}: {account.unusable:,} of {account.judged_rows:,} rows "
-                f"({account.unusable_share:.1%}) cannot be used ({shown}), and cleaning.max_quarantined_share is {most:.1%}"
+                f"({percent(account.unusable_share)}) cannot be used ({shown}), "
+                f"and cleaning.max_quarantined_share is {percent(most)}"
             )
     if accounts["orders"].kept == 0 and not problems:
         problems.append("sources.orders: no row is left to work with")

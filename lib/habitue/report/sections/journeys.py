@@ -16,6 +16,7 @@ from habitue.report.reading import Tables, named_items, small
 SIGNIFICANT = 0.05  # adjusted p-value below which a step is more than popularity
 OTHER = "(other)"
 MOST_ITEMS = 7  # of a purchase day in the flow picture; the rest are (other)
+NODE_LETTERS = 19  # of an item beside its node; the hover has all
 MOST_STEPS = 10  # in a list of steps
 
 
@@ -96,11 +97,13 @@ def _flow(steps: pd.DataFrame) -> Chart:
     sankey = go.Sankey(
         arrangement="snap",
         node={
-            "label": [label(item, 16) for _, item in nodes],
+            # On one line each: two would run into the next node's, since (other) takes most of the height.
+            "label": [label(wording.shortened(item, NODE_LETTERS), NODE_LETTERS) for _, item in nodes],
+            "customdata": [label(item, 30) for _, item in nodes],
             "color": [GREY if item == OTHER else BLUE for _, item in nodes],
-            "pad": 12,
+            "pad": 18,
             "thickness": 12,
-            "hovertemplate": "%{label}<br>%{value:,.0f} customers<extra></extra>",
+            "hovertemplate": "%{customdata}<br>%{value:,.0f} customers<extra></extra>",
         },
         link={
             "source": sources,

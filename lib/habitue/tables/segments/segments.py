@@ -17,6 +17,7 @@ from habitue.models.purchase_cycle import GapWeights, PurchaseCycles, cycle_limi
 from habitue.models.segment_names import Profile, segment_names
 from habitue.models.segment_rules import Rule, segment_rules
 from habitue.models.segmentation import Segmentation
+from habitue.percent import percent
 from habitue.table import Table, as_of_column, column
 from habitue.tables.segments.segment_candidates import customers_of, thresholds_of
 
@@ -210,8 +211,8 @@ def _days(days: float) -> str:
 
 def _percent(share: float) -> str:
     if 0 < share < 0.005:
-        return "under 1%"
-    return "over 99%" if 0.995 < share < 1 else f"{share:.0%}"
+        return "under 1 %"
+    return "over 99 %" if 0.995 < share < 1 else percent(share, 0)
 
 
 def _optional(name: str, comment: str) -> Any:
