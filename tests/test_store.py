@@ -223,6 +223,27 @@ def test_a_kill_while_a_table_is_created(spark: SparkSession, tmp_path: Path) ->
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
+def test_a_platform_is_asked_where_the_folder_of_a_table_is(
+    store: Store, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path there may mean a storage that Python does not see."""
+    config = configured(Path(store.warehouse), {})
+    asked: list[str] = []
+    sql = spark.sql
+
+    def listening(statement: str) -> DataFrame:
+        asked.append(statement)
+        return sql(statement)
+
+    monkeypatch.setattr(spark, "sql", listening)
+    assert not Store(spark, config).exists("nothing") and not asked
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    monkeypatch.setattr(Path, "is_dir", lambda self: False)
+    elsewhere = Store(spark, config)
+    assert elsewhere.exists("things") and not elsewhere.exists("nothing")
+    assert len(asked) == 2 and all(statement.startswith("DESCRIBE DETAIL") for statement in asked)
+
+
 def test_views_give_the_newest_snapshot(store: Store, spark: SparkSession) -> None:
     assert store.register_views([THINGS]) == ["things", "things_latest"]
     assert [tuple(r) for r in spark.sql("SELECT as_of, thing FROM things_latest").collect()] == [(SECOND, "a")]

@@ -21,6 +21,7 @@ from rich.console import Console
 from habitue import __version__
 from habitue.config import Config, Resolved, is_secret, json_schema, resolve, without_passwords
 from habitue.errors import HabitueError, UsageError
+from habitue.percent import percent
 
 app = typer.Typer(
     help="Finds a shop's loyal customers, and the people who can become loyal.",
@@ -265,13 +266,13 @@ def models_list(
     from habitue.registry import listed
     from habitue.tracking import Tracking
 
-    figures = {"segments": ".0f", "chosen_silhouette": ".2f", "chosen_gain": ".1%"}
+    figures = {"segments": "{:.0f}".format, "chosen_silhouette": "{:.2f}".format, "chosen_gain": percent}
     if model != "segmentation":
-        figures = {"auc": ".3f", "lift_ratio": ".1f", "base_rate": ".1%"}
+        figures = {"auc": "{:.3f}".format, "lift_ratio": "{:.1f}".format, "base_rate": percent}
     headings = ("name", "version", "as of", "trained on", "aliases", *(n.replace("_", " ") for n in figures))
     grid = _grid((*headings, "registered (UTC)"), right=("version", *headings[5:]))
     for v in listed(Tracking(_resolved(config, warehouse, sets).config), model):
-        shown = [format(v.figures[n], how) if n in v.figures else "" for n, how in figures.items()]
+        shown = [how(v.figures[n]) if n in v.figures else "" for n, how in figures.items()]
         aliases = " ".join(f"@{alias}" for alias in v.aliases)
         when = f"{v.registered_at:%Y-%m-%d %H:%M}"
         grid.add_row(v.name, str(v.version), str(v.as_of), v.trained_on, aliases, *shown, when)

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from habitue.config import Config, is_uri
 from habitue.ddl import create_statement
 from habitue.errors import HabitueError
-from habitue.session import is_connect
+from habitue.session import is_connect, is_platform
 from habitue.table import SNAPSHOT_COLUMN, Table
 
 WORK_PREFIX = "_work_"  # hidden tables, which are no part of what is published
@@ -60,8 +60,11 @@ class Store:
 
     @property
     def _sees_folders(self) -> bool:
-        """Whether the tables are folders of this machine; a Connect server may run on another."""
-        return not self.catalog and not is_uri(self.warehouse) and not is_connect(self.spark)
+        """Whether the tables are folders that Python sees too: a platform, or a Connect server, may put the path elsewhere."""
+        is_ours = not is_platform() and not is_connect(self.spark)
+        return (
+            is_ours and not self.catalog and not is_uri(self.warehouse) and Path(self.warehouse).expanduser().is_dir()
+        )
 
     @property
     def place(self) -> str:

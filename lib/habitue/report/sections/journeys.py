@@ -16,7 +16,7 @@ from habitue.report.reading import Tables, named_items, small
 SIGNIFICANT = 0.05  # adjusted p-value below which a step is more than popularity
 OTHER = "(other)"
 MOST_ITEMS = 7  # of a purchase day in the flow picture; the rest are (other)
-NODE_LETTERS = 19  # of an item beside its node; the hover has all
+NODE_LETTERS = 16  # of an item beside its node; the hover has all
 MOST_STEPS = 10  # in a list of steps
 
 
