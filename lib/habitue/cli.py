@@ -128,7 +128,7 @@ def run(
         raise UsageError("Give --config, or --orders for a run without a configuration; not both.")
     resolved = _resolved_for_orders(orders, warehouse, sets) if orders else _resolved(config, warehouse, sets)
     day = _parse_day(as_of, "--as-of") if as_of else None
-    _run(resolved.config, day, _split(",".join(only or ())), _parse_now(now))
+    _run(resolved.config, day, _names(only or ()), _parse_now(now))
 
 
 @app.command()
@@ -416,8 +416,8 @@ def _parse_now(text: str | None) -> datetime:
     return given if given.tzinfo else given.replace(tzinfo=timezone.utc)
 
 
-def _split(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+def _names(options: Sequence[str]) -> list[str]:
+    return [name.strip() for option in options for name in option.split(",") if name.strip()]
 
 
 def _read(path: str) -> str:

@@ -24,7 +24,7 @@ LOCAL_SETTINGS = {
     "spark.ui.showConsoleProgress": "false",  # our own progress lines would be torn apart
     "spark.databricks.delta.snapshotPartitions": "1",  # Delta's 50 tasks a snapshot cost seconds a table
     "spark.sql.execution.arrow.pyspark.enabled": "true",  # small results come to the driver in columns
-    # Of more customers than 128 a task, Spark would put all rows in order before it collects each one's list: twice as slow.
+    # Of more customers than 128 a task, Spark would put all rows in order before it collects each one's list.
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
     "spark.sql.debug.maxToStringFields": "100",  # silences a warning about wide tables
     # The parallel collector is an eighth faster here than the JVM's own choice. Of a run's processor time a third went into

@@ -14,7 +14,7 @@ from pyspark.sql.types import NumericType
 
 from habitue.errors import NotApplicable
 from habitue.models.becoming_loyal import counted_by_end, order_number_when_loyal, order_numbers
-from habitue.models.contrast_words import percent
+from habitue.models.contrast_words import rough_percent
 from habitue.tables.features import customer_features
 from habitue.tables.insights import loyalty_contrast
 
@@ -199,7 +199,7 @@ def test_the_order_number_against_brute_force(shops, name):
             assert row["loyal_customers"] == became
             assert row["regular_customers"] == int((not_before & gets_there).sum()) - became
             by_then = (part["became"] <= number).sum() / ever if ever else 0
-            assert f"by then {percent(by_then)} of all who ever become loyal have" in row["sentence"]
+            assert f"by then {rough_percent(by_then)} of all who ever become loyal have" in row["sentence"]
             total += became
     assert total > 50  # there is something to compare
 

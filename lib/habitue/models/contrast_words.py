@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import isclose
 
+from habitue.percent import percent
+
 # Sentences for the figures that people ask for; {loyal} and {regular} are amounts with their unit, {look_back} is in days.
 _SENTENCES = {
     "gap_median_days": "Loyal customers come back after {loyal}, regular ones after {regular}.",
@@ -51,21 +53,21 @@ def value_sentence(feature: str, value: str, loyal_share: float, regular_share: 
         feature, f"{{loyal}} of loyal customers have {{value}} as {_words(feature)}; of regular customers, {{regular}}."
     )
     named = _WEEKDAYS[int(value) - 1] if feature == "favourite_weekday" else value
-    return template.format(value=named, loyal=percent(loyal_share), regular=percent(regular_share))
+    return template.format(value=named, loyal=rough_percent(loyal_share), regular=rough_percent(regular_share))
 
 
 def order_number_sentence(number: int, at_risk: int, became: int, share_by_then: float) -> str:
     """Of those who get to their `number`-th purchase day without being loyal, how many are with it."""
     return (
-        f"With purchase day {number}, {percent(became / at_risk)} of the customers who get there not yet loyal become so; "
-        f"by then {percent(share_by_then)} of all who ever become loyal have."
+        f"With purchase day {number}, {rough_percent(became / at_risk)} of the customers who get there not yet loyal become so; "
+        f"by then {rough_percent(share_by_then)} of all who ever become loyal have."
     )
 
 
 def amount(feature: str, value: float, currency: str | None) -> str:
     """A figure with the unit that its feature has."""
     if feature.endswith("_share"):
-        return percent(value)
+        return rough_percent(value)
     if feature.startswith("amount") or feature == "average_order_value":
         return f"{value:,.2f} {currency}" if currency else f"{value:,.2f}"
     written = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.1f}"
@@ -74,9 +76,8 @@ def amount(feature: str, value: float, currency: str | None) -> str:
     return written if abs(value) >= 1 or value == 0 else f"{value:.2f}"
 
 
-def percent(share: float) -> str:
-    points = 100 * share
-    return f"{points:.1f} %" if 0 < points < 10 else f"{points:.0f} %"
+def rough_percent(share: float) -> str:
+    return percent(share, 1 if 0 < 100 * share < 10 else 0)
 
 
 def _words(feature: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from habitue.models.lift import Evaluation
+from habitue.percent import percent
 
 MET, CANNOT, NOT_SHOWN = "met", "cannot hold here", "not shown"
 
@@ -19,7 +20,7 @@ def claim(found: Evaluation, claimed: float) -> str:
 def claim_sentence(found: Evaluation, claimed: float, population: str, horizon_days: int | None, act: str) -> str:
     """The verdict with what it rests on. act: what the positives did, such as "turned loyal"."""
     within = f" within {horizon_days} days" if horizon_days else ""
-    rate = f"{(found.base_rate or 0) * 100:.1f} % of {found.customers:,} {population} {act}{within}"
+    rate = f"{percent(found.base_rate or 0)} of {found.customers:,} {population} {act}{within}"
     verdict = {
         MET: f"The claim of {claimed:g} times holds here",
         CANNOT: f"The claim of {claimed:g} times cannot hold here, whatever the model: so many do it anyway",

@@ -72,7 +72,7 @@ def _channels(orders: DataFrame) -> DataFrame:
     named = orders.where(F.col("channel").isNotNull())
     per_channel = named.groupBy("customer_id", "channel").agg(F.count(F.lit(1)).alias("worth"))
     return per_channel.groupBy("customer_id").agg(
-        F.min(_ranked("worth", "channel"))["channel"].alias("favourite_channel")
+        F.min(ranked("worth", "channel"))["channel"].alias("favourite_channel")
     )
 
 
@@ -118,8 +118,8 @@ def _items(lines: DataFrame, products: DataFrame | None) -> DataFrame:
             F.sum("worth").alias("worth"),
             F.max("worth").alias("largest"),
             F.count(F.lit(1)).alias("products"),
-            F.min(_ranked("worth_on_first_day", "product_id")).alias("first"),
-            F.min(_ranked("worth", "product_id")).alias("favourite"),
+            F.min(ranked("worth_on_first_day", "product_id")).alias("first"),
+            F.min(ranked("worth", "product_id")).alias("favourite"),
             F.collect_list("last_day").alias("last_days"),
         )
     )
@@ -130,7 +130,7 @@ def _items(lines: DataFrame, products: DataFrame | None) -> DataFrame:
         F.when(F.sum("worth") > 0, F.max("largest") / F.sum("worth")).alias("favourite_item_share"),
         F.sort_array(F.flatten(F.collect_list("last_days"))).alias("products_last_bought"),
         F.nullif(F.count("category").cast("int"), F.lit(0)).alias("category_count"),
-        F.min(_ranked("worth", "category"))["category"].alias("favourite_category"),
+        F.min(ranked("worth", "category"))["category"].alias("favourite_category"),
     )
 
 
@@ -138,6 +138,7 @@ def _per_product(bought: DataFrame) -> DataFrame:
     """One row per customer and product, by numbers alone, which Spark adds up in hash tables, without putting lines in order."""
     worth = F.coalesce(units("amount"), F.lit(UNITS))
     lines = bought.select("customer_id", "product_id", "order_day", worth.alias("worth"))
+    # Of the lines as they lie, so that all that moves for it is a row a customer and part.
     first_days = lines.groupBy("customer_id").agg(F.min("order_day").alias("first_day"))
     is_first = F.col("order_day") == F.col("first_day")
     return (
@@ -158,10 +159,11 @@ def _with_category(per_product: DataFrame, products: DataFrame | None) -> DataFr
     return per_product.join(products.select("product_id", "category"), "product_id", "left")
 
 
-def _ranked(worth: str, item: str) -> Column:
-    """What the item of the largest worth is the smallest of; NULL without one of them, which no `min` takes."""
-    ranked = F.struct((-F.col(worth)).alias("minus_worth"), item)
-    return F.when(F.col(worth).isNotNull() & F.col(item).isNotNull(), ranked)
+def ranked(worth: str, item: str) -> Column:
+    """A struct whose least is the item of the largest worth, of several the smallest; NULL, which `min` passes over, without
+    one of them."""
+    rank = F.struct((-F.col(worth)).alias("minus_worth"), item)
+    return F.when(F.col(worth).isNotNull() & F.col(item).isNotNull(), rank)
 
 
 TABLE = Table(

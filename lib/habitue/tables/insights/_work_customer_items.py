@@ -11,6 +11,7 @@ from pyspark.sql.types import StructType
 from habitue.errors import NotApplicable
 from habitue.exact import UNITS, units
 from habitue.table import Table, as_of_column, column
+from habitue.tables.features.customer_history import ranked
 
 STEPS = 4  # purchase days that a journey goes through
 
@@ -76,8 +77,7 @@ def _with_categories(on_step: DataFrame, products: DataFrame | None) -> DataFram
 
 def _largest(worths: DataFrame, item: str) -> DataFrame:
     """The item of the largest worth on each step; ties go to the smaller id, and an unknown item is none."""
-    ranked = F.when(F.col(item).isNotNull(), F.struct((-F.col("worth")).alias("minus_worth"), item))
-    largest: Column = F.min(ranked)[item]
+    largest: Column = F.min(ranked("worth", item))[item]
     return worths.groupBy("customer_id", "step", "day").agg(largest.alias(item))
 
 

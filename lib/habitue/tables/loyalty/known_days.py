@@ -13,6 +13,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from habitue.exact import UNITS, units
+from habitue.tables.features.customer_history import ranked
 
 ORDER_MEASURES = (  # of a customer's day; amounts and quantities in whole ten-thousandths, NULL where the shop has none
     "order_count",
@@ -147,7 +148,7 @@ def known_favourites(worths: DataFrame, item: str, snapshots: DataFrame) -> Data
     )  # fmt: skip
     counting = changes.join(F.broadcast(snapshots), F.col("known_from") <= F.col("snapshot_on"), "inner")
     totals = counting.groupBy("customer_id", "snapshot_on", item).agg(F.sum("worth").alias("worth"))
-    largest = F.min(F.struct((-F.col("worth")).alias("minus_worth"), item))[item]
+    largest = F.min(ranked("worth", item))[item]
     return totals.groupBy("customer_id", "snapshot_on").agg(largest.alias(f"favourite_{item}"))
 
 
